@@ -1,0 +1,61 @@
+# Two commands: `make night` (one night from tip to report) and `make test` (everything that is checked).
+# HALFTIME_HOME is the data folder (venv, databases, models, logs, reports); HALFTIME_DATA names recorded games.
+export HALFTIME_HOME ?= $(CURDIR)/.halftime
+HOME_DIR := $(abspath $(HALFTIME_HOME))
+VENV := $(HOME_DIR)/venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+# The first interpreter that is new enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+ARGS ?=
+
+.PHONY: night up down test unit lint types chromium venv bench clean
+
+night: venv
+	@./halftime night $(ARGS)
+
+up: venv
+	@./halftime up $(ARGS)
+
+down: venv
+	@./halftime down
+
+venv: $(STAMP)
+
+$(STAMP): requirements.lock
+	@if [ -z "$(PYTHON)" ]; then echo "Halftime needs Python 3.11, 3.12 or 3.13 with venv; none was found on PATH" >&2; exit 1; fi
+	@mkdir -p $(HOME_DIR)
+	@echo "setting up $(VENV): about two minutes, once"
+	@$(PYTHON) -m venv $(VENV) || { echo "python venv failed: install the venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@ln -sfn $(VENV) .venv
+	@touch $(STAMP)
+
+test: venv chromium lint types
+	@$(PY) -m pytest $(ARGS)
+
+unit: venv
+	@$(PY) -m pytest tests/unit $(ARGS)
+
+lint: venv
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/lint-imports --no-cache
+
+types: venv
+	@$(VENV)/bin/mypy models services flows bentos monitoring infra
+
+# The page test drives Chromium; without it that test says skipped.
+chromium:
+	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
+	  apt-get update -qq >/dev/null 2>&1 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null 2>&1; } || \
+	echo "chromium is not installed and cannot be here: the page test will be skipped"
+
+bench: venv
+	@$(PY) -m benchmarks
+
+clean: down
+	rm -rf $(HOME_DIR) .venv

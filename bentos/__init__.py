@@ -1,0 +1,1 @@
+"""What is built and shipped: the forecaster as a BentoML service."""

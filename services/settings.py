@@ -1,0 +1,184 @@
+"""All settings in one place, read from the environment (and a ``.env`` file) once per process.
+
+Names are ``HALFTIME_*``, except the four that the tools themselves know: DATABASE_URL, REDIS_URL, PREFECT_API_URL and
+MLFLOW_TRACKING_URI. When one of those is unset, the local stack's own server is meant.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+NBA_FEED_URL = "https://cdn.nba.com/static/json/liveData"
+DRIVER = "postgresql+psycopg2://"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names it and says what to set."""
+
+
+class Settings(BaseSettings):
+    """Every setting of Halftime with its default; ``./halftime doctor`` prints the ones in force."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HALFTIME_", env_file=".env", extra="ignore", populate_by_name=True, validate_default=True
+    )
+
+    # Places
+    home: Path = Field(default=ROOT / ".halftime", description="data folder: venv, databases, models, logs, reports")
+    data: Path | None = Field(default=None, description="folder with games.parquet and plays_*.parquet")
+    bundle: Path | None = Field(default=None, description="serve this bundle folder instead of the registry's champion")
+
+    # Servers; unset means the local stack's own
+    database_url: str | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url"))
+    redis_url: str | None = Field(default=None, validation_alias=AliasChoices("REDIS_URL", "redis_url"))
+    prefect_api_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url")
+    )
+    mlflow_tracking_uri: str | None = Field(
+        default=None, validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "mlflow_tracking_uri")
+    )
+    host: str = Field(default="127.0.0.1", description="address every server binds to")
+    forecaster_port: int = 8080
+    board_port: int = 8000
+    exporter_port: int = 9090
+    prefect_port: int = 4200
+    mlflow_port: int = 5000
+    postgres_port: int = 5439
+    redis_port: int = 6389
+    replay_port: int = 8899
+    forecaster_workers: int = Field(default=2, ge=1, le=16)
+
+    # Feed
+    feed: Literal["replay", "nba"] = "replay"
+    feed_base_url: str | None = Field(default=None, description="overrides the base URL that `feed` stands for")
+    poll_interval_s: float = Field(default=5.0, gt=0, description="seconds of feed time between two polls")
+    replay_speed: float = Field(default=60.0, gt=0, description="how many times faster the replay's clock runs")
+    replay_date: date | None = Field(default=None, description="league date to replay; unset: the default night")
+    archive_index_url: str = "https://raw.githubusercontent.com/shufinskiy/nba_data/main/list_data.txt"
+
+    # Forecast
+    source: Literal["recorded", "archive", "simulated"] | None = Field(
+        default=None, description="history to learn from; unset: recorded when HALFTIME_DATA is set, else simulated"
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="miss rate of the official forecast's interval")
+    recalibrate_min_games: int = Field(default=100, ge=20, description="settled games needed for a new calibration")
+    simulated_seed: int = 20130
+
+    # Board
+    allowed_origins: tuple[str, ...] = Field(default=(), description="extra Origins that may open the WebSocket")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("home", "data", "bundle")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value is not None else None
+
+    @field_validator("data")
+    @classmethod
+    def _has_games(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value / "games.parquet").is_file():
+            raise SettingsError(f"HALFTIME_DATA={value} holds no games.parquet: name the folder that does, or unset it")
+        return value
+
+    @field_validator("data", "bundle", "database_url", "redis_url", "prefect_api_url", "mlflow_tracking_uri", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_driver(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(DRIVER):
+            raise SettingsError(f"DATABASE_URL must start with {DRIVER} (it starts {value.split('@')[0][:24]!r})")
+        return value
+
+    @property
+    def league_source(self) -> Literal["recorded", "archive", "simulated"]:
+        """Which history the models learn from and what a replay shows."""
+        if self.source is not None:
+            return self.source
+        return "recorded" if self.data is not None else "simulated"
+
+    @property
+    def model_name(self) -> str:
+        """Registered model: real and simulated games never share one."""
+        return "halftime-simulated" if self.league_source == "simulated" else "halftime"
+
+    @property
+    def postgres_password_file(self) -> Path:
+        """Where the local cluster's generated password is kept (mode 0600)."""
+        return self.home / "postgres.password"
+
+    def local_database_url(self, database: str) -> str:
+        """URL of a database in the local cluster. Raises SettingsError before the cluster exists."""
+        try:
+            password = self.postgres_password_file.read_text().strip()
+        except OSError as error:
+            raise SettingsError(
+                f"no database: DATABASE_URL is unset and {self.postgres_password_file} cannot be read ({error.strerror});"
+                " start the local stack with `make up`"
+            ) from error
+        return f"{DRIVER}halftime:{password}@{self.host}:{self.postgres_port}/{database}"
+
+    @property
+    def resolved_database_url(self) -> str:
+        """DATABASE_URL, or the local cluster's."""
+        return self.database_url or self.local_database_url("halftime")
+
+    @property
+    def resolved_redis_url(self) -> str:
+        """REDIS_URL, or the local server's."""
+        return self.redis_url or f"redis://{self.host}:{self.redis_port}/0"
+
+    @property
+    def resolved_prefect_api_url(self) -> str:
+        """PREFECT_API_URL, or the local server's."""
+        return self.prefect_api_url or f"http://{self.host}:{self.prefect_port}/api"
+
+    @property
+    def resolved_mlflow_uri(self) -> str:
+        """MLFLOW_TRACKING_URI, or the local server's."""
+        return self.mlflow_tracking_uri or f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def resolved_feed_url(self) -> str:
+        """Base URL of the feed: live NBA and replay differ by this one value."""
+        if self.feed_base_url:
+            return self.feed_base_url.rstrip("/")
+        if self.feed == "nba":
+            return NBA_FEED_URL
+        return f"http://{self.host}:{self.replay_port}/static/json/liveData"
+
+    @property
+    def speed(self) -> float:
+        """How many feed seconds pass in one wall second: 1 for the real feed."""
+        return 1.0 if self.feed == "nba" else self.replay_speed
+
+    @property
+    def forecaster_url(self) -> str:
+        """Base URL of the forecaster."""
+        return f"http://{self.host}:{self.forecaster_port}"
+
+    @property
+    def board_url(self) -> str:
+        """Base URL of the board."""
+        return f"http://{self.host}:{self.board_port}"
+
+    @property
+    def replay_url(self) -> str:
+        """Base URL of the replay feed's own control routes."""
+        return f"http://{self.host}:{self.replay_port}"
+
+
+@cache
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()

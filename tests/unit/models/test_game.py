@@ -1,0 +1,160 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.game import (
+    Play,
+    Snapshot,
+    SnapshotError,
+    Status,
+    Verdict,
+    completed_minutes,
+    essential_plays,
+    half_over,
+    halftime_score,
+    margins,
+    official_due,
+    pattern,
+    supersedes,
+)
+
+AT = datetime(2023, 2, 4, 1, 0, tzinfo=UTC)
+
+
+def snapshot(*plays: Play, t: float | None = None, period: int | None = None, ended: bool = False) -> Snapshot:
+    last = plays[-1] if plays else None
+    return Snapshot(
+        game_id="0022200001",
+        home="BOS",
+        away="PHI",
+        status=Status.LIVE,
+        period=period if period is not None else (last.period if last else 1),
+        t=t if t is not None else (last.t if last else 0.0),
+        period_ended=ended,
+        plays=plays,
+        event_at=AT,
+        edited_at=AT,
+    )
+
+
+def brute_force_margin(plays: tuple[Play, ...], minute: int) -> int:
+    margin = 0
+    for play in plays:
+        if play.t <= 60 * minute and play.period <= -(-minute // 12):
+            margin = play.home - play.away
+    return margin
+
+
+plays_in_order = st.lists(
+    st.tuples(st.integers(1, 2), st.integers(0, 7200), st.integers(0, 60), st.integers(0, 60)), max_size=40
+).map(
+    lambda rows: tuple(
+        Play(order, period, (period - 1) * 720 + tenths / 10, home, away)
+        for order, (period, tenths, home, away) in enumerate(rows)
+    )
+)
+
+
+def test_margin_counts_plays_exactly_on_the_mark() -> None:
+    game = snapshot(Play(1, 1, 60.0, 2, 0), Play(2, 1, 60.1, 4, 0), t=130.0)
+    assert margins(game) == (2, 4)
+
+
+def test_a_play_at_the_start_of_q2_does_not_count_for_minute_12() -> None:
+    game = snapshot(Play(1, 1, 720.0, 3, 0), Play(2, 2, 720.0, 3, 5), t=781.0, period=2)
+    assert margins(game)[11:] == (3, -2)
+
+
+@given(plays_in_order)
+def test_margins_follow_the_one_rule_whatever_the_order_of_the_clocks(plays: tuple[Play, ...]) -> None:
+    game = snapshot(*plays, t=1440.0, period=2, ended=True)
+    assert margins(game) == tuple(brute_force_margin(plays, minute) for minute in range(1, 25))
+
+
+@given(plays_in_order)
+def test_leaving_out_plays_that_change_nothing_changes_no_margin(plays: tuple[Play, ...]) -> None:
+    whole = snapshot(*plays, t=1440.0, period=2, ended=True)
+    assert margins(replace(whole, plays=essential_plays(plays))) == margins(whole)
+
+
+@given(plays_in_order)
+def test_a_snapshot_survives_its_json(plays: tuple[Play, ...]) -> None:
+    game = snapshot(*plays, t=900.0, period=2)
+    again = Snapshot.from_json(game.to_json())
+    assert again == game
+    assert again.digest == game.digest
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"game_id": 1}', "\x00", '{"period": "x"}'])
+def test_what_is_no_snapshot_is_refused(text: str) -> None:
+    with pytest.raises(SnapshotError):
+        Snapshot.from_json(text)
+
+
+def test_minutes_complete_by_the_clock_and_the_last_by_the_end_of_the_period() -> None:
+    assert completed_minutes(snapshot(t=59.9)) == 0
+    assert completed_minutes(snapshot(t=60.0)) == 1
+    assert completed_minutes(snapshot(t=1439.9, period=2)) == 23
+    assert completed_minutes(snapshot(t=1440.0, period=2, ended=True)) == 24
+
+
+def test_asking_for_a_minute_not_yet_played_is_refused() -> None:
+    with pytest.raises(SnapshotError, match="minute 18 asked, 17 played"):
+        pattern(snapshot(t=1079.0, period=2))
+
+
+def test_the_official_forecast_is_due_from_6_00_left_until_the_half() -> None:
+    assert not official_due(snapshot(t=1079.9, period=2))
+    assert official_due(snapshot(t=1080.0, period=2))
+    assert official_due(snapshot(t=1440.0, period=2))
+    assert not official_due(snapshot(t=1440.0, period=2, ended=True))
+    assert not official_due(replace(snapshot(t=2000.0, period=3)))
+
+
+def test_the_halftime_score_is_the_last_of_the_second_period() -> None:
+    game = snapshot(Play(1, 2, 1440.0, 50, 48), Play(2, 3, 1450.0, 53, 48), period=3)
+    assert halftime_score(game) == (50, 48)
+    with pytest.raises(SnapshotError, match="not at half"):
+        halftime_score(snapshot(t=1200.0, period=2))
+
+
+def test_a_final_game_is_past_its_half() -> None:
+    assert half_over(replace(snapshot(), status=Status.FINAL))
+
+
+class TestSupersedes:
+    base = snapshot(Play(5, 1, 100.0, 2, 0))
+
+    def test_the_first_snapshot_is_new(self) -> None:
+        assert supersedes(None, self.base) is Verdict.NEW
+
+    def test_an_equal_one_is_the_same(self) -> None:
+        assert supersedes(self.base, replace(self.base, edited_at=AT + timedelta(1))) is Verdict.SAME
+
+    def test_more_game_time_is_new(self) -> None:
+        assert supersedes(self.base, replace(self.base, t=101.0)) is Verdict.NEW
+
+    def test_an_older_copy_is_stale(self) -> None:
+        assert supersedes(self.base, snapshot(t=50.0)) is Verdict.STALE
+
+    def test_a_score_taken_back_at_the_same_clock_is_a_correction_when_its_edit_is_newer(self) -> None:
+        back = replace(self.base, plays=(), edited_at=AT + timedelta(seconds=30))
+        assert supersedes(self.base, back) is Verdict.CORRECTION
+
+    def test_the_same_clock_with_fewer_plays_and_no_newer_edit_is_stale(self) -> None:
+        assert supersedes(self.base, replace(self.base, plays=())) is Verdict.STALE
+
+    def test_a_free_throw_at_a_stopped_clock_is_new(self) -> None:
+        more = replace(self.base, plays=(*self.base.plays, Play(6, 1, 100.0, 3, 0)))
+        assert supersedes(self.base, more) is Verdict.NEW
+
+    def test_time_put_back_on_the_clock_is_a_correction_when_its_edit_is_newer(self) -> None:
+        back = replace(self.base, t=98.0, edited_at=AT + timedelta(seconds=30))
+        assert supersedes(self.base, back) is Verdict.CORRECTION
+
+    def test_two_games_cannot_be_compared(self) -> None:
+        with pytest.raises(SnapshotError, match="two games"):
+            supersedes(self.base, replace(self.base, game_id="0022200002"))
