@@ -1,0 +1,194 @@
+"""The live poller: one scoreboard request every 5 s of feed time, play-by-play only for games that changed.
+
+Plain asyncio, no Prefect: the loop goes on whatever happens to the orchestrator. One poller runs at a time, held to
+that by a lease; a second one stands by and takes over when the lease runs out. Nothing is kept between polls that the
+next poll would not bring again, so a kill costs nothing but time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+
+from flows.lease import LeaseKeeper
+from models.game import Snapshot, Status, Verdict, supersedes
+from services.feed import Backoff, FeedError, FeedThrottled
+from services.ticks import Tick, TicksUnavailable
+from services.wire import ScoreboardGame, WireError
+
+log = structlog.get_logger("poller")
+
+# The play-by-play may lag the scoreboard behind a cache: ask again this many polls before believing it.
+LAG_POLLS = 12
+
+
+class Feed(Protocol):
+    """What the poller needs of the feed client."""
+
+    async def scoreboard(self) -> list[ScoreboardGame] | None: ...
+
+    async def playbyplay(self, game: ScoreboardGame) -> Snapshot | None: ...
+
+
+class Stream(Protocol):
+    """What the poller needs of the tick stream."""
+
+    def publish(self, tick: Tick) -> str: ...
+
+
+@dataclass
+class PollCounts:
+    """What the poller did since it started; shown in Prefect and the log."""
+
+    polls: int = 0
+    play_by_plays: int = 0
+    ticks: int = 0
+    stale: int = 0
+    late_polls: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    games: int = 0
+    last_poll_at: datetime | None = None
+
+    def failed(self, error: Exception) -> None:
+        name = type(error).__name__
+        self.failures[name] = self.failures.get(name, 0) + 1
+
+    def line(self) -> str:
+        failures = ", ".join(f"{name} {count}" for name, count in sorted(self.failures.items())) or "none"
+        return (
+            f"{self.polls} polls, {self.games} games on the board, {self.play_by_plays} play-by-plays, {self.ticks} ticks,"
+            f" {self.stale} stale, {self.late_polls} late, failures: {failures}"
+        )
+
+
+@dataclass
+class _Game:
+    """The newest accepted snapshot of a game and the scoreboard line it answered."""
+
+    head: Snapshot | None = None
+    line: tuple[object, ...] | None = None
+    lagging: int = 0
+
+
+def _line(game: ScoreboardGame) -> tuple[object, ...]:
+    return (game.status, game.status_text, game.period, game.clock_s, game.home_score, game.away_score)
+
+
+class Poller:
+    """Polls ``feed`` and publishes every new state of every game to ``stream``.
+
+    ``interval_s`` is wall seconds between polls (feed seconds divided by the replay's speed).
+    """
+
+    def __init__(
+        self, feed: Feed, stream: Stream, lease: LeaseKeeper, *, interval_s: float, source: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._feed, self._stream, self._lease = feed, stream, lease
+        self._interval_s, self._source, self._now = interval_s, source, now
+        self._games: dict[str, _Game] = {}
+        self._backoff = Backoff(base_s=interval_s, cap_s=max(60.0 * interval_s / 5.0, interval_s), seed=0)
+        self.counts = PollCounts()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Polls until ``stop`` is set; stands by while another poller holds the lease."""
+        due = time.monotonic()
+        while not stop.is_set():
+            if not await self._lease.held():
+                self._games.clear()  # whoever held the lease meanwhile has moved on
+                await _pause(stop, self._lease.retry_s)
+                due = time.monotonic()
+                continue
+            wait_s = await self.poll_once()
+            due += max(self._interval_s, wait_s)
+            behind = time.monotonic() - due
+            if behind > 0:
+                self.counts.late_polls += 1
+                due = time.monotonic()
+            await _pause(stop, due - time.monotonic())
+        await self._lease.release()
+
+    async def poll_once(self) -> float:
+        """One poll. Returns the seconds the feed asked to be left alone (0: poll again on time)."""
+        self.counts.polls += 1
+        try:
+            board = await self._feed.scoreboard()
+        except (FeedError, WireError) as error:
+            return self._failed(error)
+        self._backoff.succeeded()
+        self.counts.last_poll_at = self._now()
+        if board is None:  # not modified: nothing changed since the last poll, only laggards need another look
+            board = []
+        self.counts.games = len(board) or self.counts.games
+        changed = [game for game in board if self._games.setdefault(game.game_id, _Game()).line != _line(game)]
+        waits = await asyncio.gather(*(self._refresh(game) for game in changed))
+        return max(waits, default=0.0)
+
+    async def _refresh(self, game: ScoreboardGame) -> float:
+        known = self._games[game.game_id]
+        polled_at = self._now()
+        try:
+            snapshot = await self._snapshot(game)
+        except (FeedError, WireError) as error:
+            return self._failed(error, game.game_id)
+        if snapshot is None:
+            known.line = _line(game)
+            return 0.0
+        verdict = supersedes(known.head, snapshot)
+        if verdict is Verdict.STALE:
+            self.counts.stale += 1
+            log.info("stale play-by-play left aside", game_id=game.game_id, t=snapshot.t)
+            return 0.0
+        behind = snapshot.status is not Status.SCHEDULED and snapshot.score != (game.home_score, game.away_score)
+        known.lagging = known.lagging + 1 if behind else 0
+        if not behind or known.lagging >= LAG_POLLS:
+            known.line, known.lagging = _line(game), 0
+        if verdict is not Verdict.SAME:
+            try:
+                await asyncio.to_thread(self._stream.publish, self._tick(game, snapshot, polled_at))
+            except TicksUnavailable as error:
+                known.line = None  # the next poll brings the same state again
+                return self._failed(error, game.game_id)
+            known.head = snapshot
+            self.counts.ticks += 1
+        return 0.0
+
+    async def _snapshot(self, game: ScoreboardGame) -> Snapshot | None:
+        if game.status is Status.LIVE or game.status is Status.FINAL:
+            self.counts.play_by_plays += 1
+            return await self._feed.playbyplay(game)
+        return Snapshot(game_id=game.game_id, home=game.home, away=game.away, status=game.status)
+
+    def _tick(self, game: ScoreboardGame, snapshot: Snapshot, polled_at: datetime) -> Tick:
+        return Tick(
+            game_id=game.game_id,
+            snapshot=snapshot,
+            league_date=game.league_date,
+            tip_at=game.tip_at,
+            status_text=game.status_text,
+            source=self._source,
+            polled_at=polled_at,
+        )
+
+    def _failed(self, error: Exception, game_id: str | None = None) -> float:
+        self.counts.failed(error)
+        asked = error.retry_after_s if isinstance(error, FeedThrottled) else None
+        wait_s = self._backoff.failed(asked)
+        log.warning("feed failed", state=type(error).__name__, game_id=game_id, error=str(error), wait_s=round(wait_s, 3))
+        return wait_s
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    if seconds <= 0:
+        await asyncio.sleep(0)
+        return
+    try:
+        await asyncio.wait_for(stop.wait(), timeout=seconds)
+    except TimeoutError:
+        return
