@@ -1,0 +1,117 @@
+"""The report of the night as one self-contained page: no request leaves it, and it opens from a file or a
+mail.
+
+Plotly's script is the one of the installed wheel, written into the page (about 4.5 MB). The content security
+policy forbids every other source, so the page cannot come to depend on a network by accident.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+
+from monitoring.night import LatencyMs, NightReport
+from monitoring.night_figures import Figure, forecast_figure, latency_figure, path_figures
+from monitoring.night_text import (
+    HOP_NAMES,
+    UNKNOWN,
+    covered_words,
+    figure_words,
+    interval_words,
+    signed,
+    status_words,
+)
+
+PAGE = Path(__file__).with_name("night_page.html")
+GAME_COLUMNS = ("game", "forecast", "interval", "outcome", "covered", "persistence", "error", "status")
+HOP_COLUMNS = ("hop", "p50", "p95", "p99", "forecasts")
+
+
+def render_html(report: NightReport) -> str:
+    """The page as text (UTF-8, under 6 MB). The same report gives the same page."""
+    figures: dict[str, Figure] = {}
+    paths = []
+    for place, (title, figure) in enumerate(path_figures(report)):
+        figures[f"path-{place}"] = figure
+        paths.append(f'<figure><figcaption>{escape(title)}</figcaption><div id="path-{place}"></div></figure>')
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        title=escape(f"Halftime: night of {report.league_date}"),
+        date=escape(str(report.league_date)),
+        badge="simulated league" if report.simulated else escape(f"{report.source} games"),
+        badge_class="simulated" if report.simulated else "real",
+        tiles="".join(
+            f"<div><dt>{escape(name)}</dt><dd>{escape(words)}</dd></div>"
+            for name, words in figure_words(report).items()
+        ),
+        notes="".join(f"<li>{escape(note)}</li>" for note in report.notes),
+        games=_table(GAME_COLUMNS, _game_rows(report)),
+        forecasts=_plot("forecasts", forecast_figure(report), figures, "No game was forecast."),
+        paths="".join(paths) or "<p>No margin path is known.</p>",
+        latency=_plot("latency", latency_figure(report), figures, "No hop was measured."),
+        hops=_table(HOP_COLUMNS, _hop_rows(report)),
+        figures=_script_json(figures),
+        plotly=_plotly_script(),
+    )
+
+
+def write_html(report: NightReport, path: Path) -> Path:
+    """Write the page to ``path`` (its folder is made) and return the path. Raises OSError when it cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(render_html(report), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _game_rows(report: NightReport) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{game.away} at {game.home}",
+            signed(game.point),
+            interval_words(game),
+            signed(game.actual, 0),
+            covered_words(game),
+            signed(game.persistence, 0),
+            signed(game.error),
+            status_words(game),
+        )
+        for game in report.games
+    ]
+
+
+def _hop_rows(report: NightReport) -> list[tuple[str, ...]]:
+    rows = []
+    for name in LatencyMs.model_fields:
+        hop = getattr(report.latency_ms, name)
+        shown = (UNKNOWN if value is None else f"{value:,.1f}" for value in (hop.p50, hop.p95, hop.p99))
+        rows.append((HOP_NAMES[name], *shown, str(hop.n)))
+    return rows
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _plot(name: str, figure: Figure | None, figures: dict[str, Figure], otherwise: str) -> str:
+    if figure is None:
+        return f"<p>{escape(otherwise)}</p>"
+    figures[name] = figure
+    return f'<div id="{name}"></div>'
+
+
+def _script_json(value: object) -> str:
+    """JSON that cannot close the script element it stands in."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+@cache
+def _plotly_script() -> str:
+    from plotly.offline import get_plotlyjs  # half a second to import: only when a page is written
+
+    script: str = get_plotlyjs()
+    return script.replace("</script", "<\\/script")

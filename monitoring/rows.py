@@ -1,0 +1,120 @@
+"""What the read side takes from the database, as plain values; ``queries`` fills them, reports are made of
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GameRow:
+    """One game of the slate with its standing forecast (highest revision) and newest settlement, None where
+    absent.
+
+    Margins are home minus away in points; ``path`` is margin(1)..margin(m) of the first half, m <= 24.
+    """
+
+    game_id: str
+    home: str
+    away: str
+    disposition: str | None = None
+    reason: str | None = None
+    minute: int | None = None
+    revision: int | None = None
+    prediction_id: str | None = None
+    point: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    alpha: float | None = None
+    persistence: float | None = None
+    model_version: str | None = None
+    model_digest: str | None = None
+    actual: int | None = None
+    actual_revision: int | None = None
+    actual_state: str | None = None
+    covered: bool | None = None
+    settled_at: datetime | None = None
+    path: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HopRow:
+    """Wall times of one official forecast on its way; aware UTC, None where a hop was not seen."""
+
+    game_id: str
+    revision: int
+    polled_at: datetime | None
+    queued_at: datetime | None
+    forecast_at: datetime | None
+    committed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NightRows:
+    """All a night's report is made of. ``source`` is recorded, archive or simulated."""
+
+    league_date: date
+    source: str
+    games: tuple[GameRow, ...]
+    hops: tuple[HopRow, ...] = ()
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRow:
+    """A settled official forecast: what Evidently compares. ``pattern`` is margin(1)..margin(minute)."""
+
+    game_id: str
+    league_date: date
+    source: str
+    minute: int
+    model_version: str
+    alpha: float
+    pattern: tuple[float, ...]
+    point: float
+    lower: float
+    upper: float
+    persistence: float
+    actual: int
+    covered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFigures:
+    """Standing settlements of one model version at one level, errors in points.
+
+    ``misses`` is in order of forecast; ``absolute_errors`` likewise.
+    """
+
+    source: str
+    model_version: str
+    level: float
+    misses: tuple[bool, ...]
+    absolute_errors: tuple[float, ...]
+    persistence_errors: tuple[float, ...]
+    mean_width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the exporter publishes: one reading of the tables. Ages in seconds, None where there is nothing to
+    age.
+    """
+
+    predictions: dict[tuple[str, str], int] = field(default_factory=dict)
+    official: dict[tuple[str, str], int] = field(default_factory=dict)
+    settlements: int = 0
+    dispositions: dict[str, int] = field(default_factory=dict)
+    active_games: int = 0
+    games_on_clock: int = 0
+    last_tick_age_s: float | None = None
+    overdue_forecasts: int = 0
+    oldest_overdue_s: float | None = None
+    settlement_backlog: int = 0
+    oldest_backlog_s: float | None = None
+    lease_epochs: dict[str, int] = field(default_factory=dict)
+    lease_left_s: dict[str, float] = field(default_factory=dict)
+    report_ages_s: dict[str, float] = field(default_factory=dict)
+    models: tuple[ModelFigures, ...] = ()
