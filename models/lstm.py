@@ -1,0 +1,126 @@
+"""The recurrent network in plain numpy: what was trained in torch, run from exported arrays.
+
+One LSTM layer (Hochreiter and Schmidhuber 1997) reads one step a minute, margin(0) first, and says at every step how
+much the margin will change until the half. So one network serves every minute 0..23. The head also sees the newest
+step directly, which leaves the recurrent part only what a linear rule on lead and rating misses.
+
+A step has five numbers: margin / 10, its change over the minute / 3, the share of the half still to play, the expected
+final margin before tip-off / 10, and 1 when that rating is known, else both are 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.clock import HALFTIME_MINUTE
+
+FEATURES = 5
+Floats = NDArray[np.float64]
+
+
+def steps(margins: Floats, ratings: Floats, known: Floats) -> Floats:
+    """Network input float64[n, T, 5] from margin(0)..margin(T-1) float64[n, T], ratings in points and known 0/1 [n]."""
+    n, length = margins.shape
+    out = np.zeros((n, length, FEATURES), dtype=np.float64)
+    out[:, :, 0] = margins / 10.0
+    out[:, 1:, 1] = (margins[:, 1:] - margins[:, :-1]) / 3.0
+    out[:, :, 2] = 1.0 - np.arange(length) / HALFTIME_MINUTE
+    out[:, :, 3] = (ratings * known / 10.0)[:, None]
+    out[:, :, 4] = known[:, None]
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Lstm:
+    """Weights with gates in the order input, forget, output, cell; H hidden units.
+
+    ``input_weights`` [5, 4H], ``hidden_weights`` [H, 4H], ``gate_bias`` [4H], ``head_weights`` [H + 5],
+    ``head_bias`` [1], ``scale`` [24] points: the spread of the change at each minute, which the head's answer is a multiple of.
+    Raises ValueError when the shapes do not fit together.
+    """
+
+    input_weights: Floats
+    hidden_weights: Floats
+    gate_bias: Floats
+    head_weights: Floats
+    head_bias: Floats
+    scale: Floats
+
+    def __post_init__(self) -> None:
+        hidden = self.hidden_weights.shape[0]
+        wanted = {
+            "input_weights": (FEATURES, 4 * hidden),
+            "hidden_weights": (hidden, 4 * hidden),
+            "gate_bias": (4 * hidden,),
+            "head_weights": (hidden + FEATURES,),
+            "head_bias": (1,),
+            "scale": (HALFTIME_MINUTE,),
+        }
+        for name, shape in wanted.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise ValueError(f"lstm {name} has shape {found}, {hidden} hidden units need {shape}")
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return int(self.hidden_weights.shape[0])
+
+    @cached_property
+    def _halved(self) -> tuple[Floats, Floats, Floats]:
+        # sigmoid(z) = tanh(z / 2) / 2 + 1/2: with the halving folded into the weights one tanh serves all four gates.
+        fold = np.ones(4 * self.hidden)
+        fold[: 3 * self.hidden] = 0.5
+        return self.input_weights * fold, self.hidden_weights * fold, self.gate_bias * fold
+
+    def change(self, margins: Floats, rating: float | None) -> float:
+        """Expected margin(24) - margin(m) in points after margin(0)..margin(m) float64[m + 1]."""
+        known = np.array([0.0 if rating is None else 1.0])
+        ratings = np.array([0.0 if rating is None else rating])
+        inputs = steps(margins[None, :], ratings, known)[0]
+        input_weights, hidden_weights, gate_bias = self._halved
+        pre = inputs @ input_weights + gate_bias
+        hidden, size = np.zeros(self.hidden), self.hidden
+        cell, gates, scratch = np.zeros(size), np.empty(4 * size), np.empty(size)
+        for ready in pre:
+            np.dot(hidden, hidden_weights, out=gates)
+            gates += ready
+            np.tanh(gates, out=gates)
+            gates[: 3 * size] *= 0.5
+            gates[: 3 * size] += 0.5
+            cell *= gates[size : 2 * size]
+            np.multiply(gates[:size], gates[3 * size :], out=scratch)
+            cell += scratch
+            np.tanh(cell, out=hidden)
+            hidden *= gates[2 * size : 3 * size]
+        minute = len(margins) - 1
+        head = float(hidden @ self.head_weights[:size]) + float(inputs[-1] @ self.head_weights[size:])
+        return (head + float(self.head_bias[0])) * float(self.scale[minute])
+
+    def changes(self, margins: Floats, ratings: Floats | None) -> Floats:
+        """Expected change at every step: float64[n, T] from margin(0)..margin(T-1) float64[n, T], T at most 24.
+
+        ``ratings`` float64[n] or None. Equal to ``change`` up to rounding.
+        """
+        n, length = margins.shape
+        known = np.zeros(n) if ratings is None else np.ones(n)
+        inputs = steps(margins.astype(np.float64), np.zeros(n) if ratings is None else ratings, known)
+        input_weights, hidden_weights, gate_bias = self._halved
+        size = self.hidden
+        hidden, cell = np.zeros((n, size)), np.zeros((n, size))
+        out = np.empty((n, length))
+        for step in range(length):
+            gates = np.tanh(hidden @ hidden_weights + (inputs[:, step] @ input_weights + gate_bias))
+            sigmoids = 0.5 * gates[:, : 3 * size] + 0.5
+            cell = cell * sigmoids[:, size : 2 * size] + sigmoids[:, :size] * gates[:, 3 * size :]
+            hidden = np.tanh(cell) * sigmoids[:, 2 * size :]
+            head = hidden @ self.head_weights[:size] + inputs[:, step] @ self.head_weights[size:]
+            out[:, step] = (head + self.head_bias[0]) * self.scale[step]
+        return out
+
+
+LSTM_ARRAYS = tuple(field.name for field in fields(Lstm))
