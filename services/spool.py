@@ -138,7 +138,9 @@ class Spool:
             _write_all(segment.fd, b"".join(group.lines))
             os.fsync(segment.fd)
         except OSError as error:
-            group.error = SpoolError(f"spool {self._folder} cannot be written: {error.strerror}; free space or set HALFTIME_HOME")
+            group.error = SpoolError(
+                f"spool {self._folder} cannot be written: {error.strerror}; free space or set HALFTIME_HOME"
+            )
             self._last_error = str(group.error)
             if segment is not None:
                 self._give_up(segment)
@@ -182,10 +184,14 @@ class Spool:
     def probe(self) -> None:
         """Raises SpoolError when rows could not be written now: no right to, or less than 16 MiB free."""
         if not os.access(self._folder, os.W_OK | os.X_OK):
-            raise SpoolError(f"spool folder {self._folder} is not writable; give this user the right or set HALFTIME_HOME")
+            raise SpoolError(
+                f"spool folder {self._folder} is not writable; give this user the right or set HALFTIME_HOME"
+            )
         free = shutil.disk_usage(self._folder).free
         if free < MIN_FREE_BYTES:
-            raise SpoolError(f"disk nearly full: {free // 2**20} MiB free at {self._folder}, need {MIN_FREE_BYTES // 2**20}")
+            raise SpoolError(
+                f"disk nearly full: {free // 2**20} MiB free at {self._folder}, need {MIN_FREE_BYTES // 2**20}"
+            )
 
     # -- draining -----------------------------------------------------------------------------------------------
 

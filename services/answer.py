@@ -1,0 +1,113 @@
+"""What the forecaster answers, as types: the service writes them, its client reads them.
+
+Units: margins, forecasts and ratings in points, home minus away. Times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class Answer(BaseModel):
+    """Immutable; fields a newer server adds are ignored, NaN and infinity are not numbers here."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class SimilarGame(Answer):
+    """A past game whose pattern was close to the one asked for, and what happened next in it."""
+
+    game_id: str
+    date: date
+    home: str
+    away: str
+    similarity_distance: float = Field(
+        ge=0, description="root mean square difference a minute between the two patterns, points; 0 is the same path"
+    )
+    pattern: list[int] = Field(description="its margins at the same minutes")
+    path: list[int] = Field(description="its whole first half: margin(0)..margin(24)")
+    change: int = Field(description="what happened next: its margin at halftime less that at the forecast's minute")
+    margin_24: int = Field(description="its margin at halftime")
+
+
+class Weights(Answer):
+    """Shares of the components in the point; together 1."""
+
+    dejavu: float
+    lstm: float
+    persistence: float
+
+
+class Explanation(Answer):
+    """Where the point comes from: each component's own forecast of the halftime margin, and its weight."""
+
+    dejavu: float
+    lstm: float
+    persistence: float
+    weights: Weights
+    similar: list[SimilarGame]
+
+
+class Context(Answer):
+    """What the forecast used beside the pattern. ``rating_difference`` is absent when the teams were not named."""
+
+    home: str | None = None
+    away: str | None = None
+    rating_difference: float | None = Field(
+        default=None, description="expected final margin before tip-off, home advantage included"
+    )
+    ratings_as_of: date | None = Field(default=None, description="last league date the ratings have seen")
+
+
+class Prediction(Answer):
+    """One served forecast of the halftime margin, with all that is needed to compute it again."""
+
+    game_id: str | None
+    point_forecast: float = Field(description="forecast margin at halftime")
+    interval_lower: float
+    interval_upper: float
+    coverage_probability: float = Field(gt=0, lt=1, description="1 - alpha")
+    explanation: Explanation
+    model_version: str
+    timestamp: AwareDatetime
+    prediction_id: UUID
+    request_id: str
+    minute: int = Field(ge=0, le=24)
+    model_digest: str
+    calibration_id: str
+    alpha: float = Field(gt=0, lt=1)
+    context: Context
+    code_version: str
+    logged: Literal["spool", "database"] = Field(
+        description="where the record of this prediction is safe at the moment of the answer"
+    )
+
+
+class Recorded(Answer):
+    """Answer of /record_actual. ``status`` is "settled", or "unchanged" for a repeated call."""
+
+    game_id: str
+    actual_differential: int
+    status: Literal["settled", "unchanged"]
+    settled: int = Field(ge=0, description="official forecasts that this outcome settles")
+    error: float | None = Field(description="forecast less outcome, of the newest official forecast")
+    covered: bool | None
+
+
+class Problem(Answer):
+    """One thing that is wrong with a request: where, and what to change."""
+
+    field: str
+    problem: str
+
+
+class ErrorBody(Answer):
+    """The body of every answer that is not a success."""
+
+    error: str = Field(description="one sentence that says what to change")
+    detail: list[Problem] = []
+    request_id: str | None = None
