@@ -315,7 +315,7 @@ class Spool:
                 if scan:
                     next_scan_s = time.monotonic() + self._scan_interval_s
                 pause_s = self._interval_s
-            except Exception as error:  # the thread's edge: whatever insert raises, rows stay and we try again
+            except Exception as error:  # noqa: BLE001 - the thread's edge: whatever insert raises, rows stay and we try again
                 self._last_error = f"{type(error).__name__}: {error}"
                 log.warning("spool not drained, next try in %.2g s: %s", pause_s, self._last_error)
                 pause_s = min(2 * pause_s, self._max_backoff_s)

@@ -134,7 +134,8 @@ def test_bad_line_and_refused_row_are_kept_aside_and_hold_up_nobody(tmp_path: Pa
     spool.drain()
     assert table.ids == [1, 3]
     kept = (tmp_path / "rejected" / "0-dead.jsonl").read_text().splitlines()
-    assert len(kept) == 3 and spool.stats().rejected == 3
+    assert len(kept) == 3
+    assert spool.stats().rejected == 3
     assert any("CHECK violated" in line for line in kept)
 
 
@@ -157,7 +158,8 @@ def test_full_disk_is_an_error_for_the_caller_and_leaves_no_torn_line(
     spool.append({"id": 3})
     spool.drain()
     spool.drain()
-    assert table.ids == [1, 3] and spool.stats().rejected == 0
+    assert table.ids == [1, 3]
+    assert spool.stats().rejected == 0
     spool.close()
 
 
@@ -222,7 +224,8 @@ def test_thread_drains_survives_outages_and_close_leaves_the_rest(tmp_path: Path
     table.down = False
     heir = Spool(tmp_path, table.insert)
     heir.drain()
-    assert table.ids == [1, 2] and files(tmp_path) == []
+    assert table.ids == [1, 2]
+    assert files(tmp_path) == []
 
 
 def test_hanging_insert_blocks_neither_append_nor_close(tmp_path: Path) -> None:
