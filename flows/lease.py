@@ -41,23 +41,30 @@ class LeaseKeeper:
         self._renewed = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
+    def renew_if_due(self) -> bool:
+        """Whether this process holds the lease; renews it when a third of its time has passed. Blocks on the database."""
+        if self.epoch is None or time.monotonic() - self._renewed > self.ttl_s / 3:
+            self._renew()
+        return self._still_held()
+
     async def held(self) -> bool:
-        """Whether this process holds the lease now; never blocks the loop on a renewal."""
-        now = time.monotonic()
+        """The same for an event loop: a renewal runs beside it and never holds it up."""
         if self.epoch is None:
-            await self._renew()
-            return self.epoch is not None
-        if now - self._renewed > self.ttl_s / 3 and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._renew())
-        if now - self._renewed > 2 * self.ttl_s:
+            await asyncio.to_thread(self._renew)
+        elif time.monotonic() - self._renewed > self.ttl_s / 3 and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(asyncio.to_thread(self._renew))
+        return self._still_held()
+
+    def _still_held(self) -> bool:
+        if self.epoch is not None and time.monotonic() - self._renewed > 2 * self.ttl_s:
             log.warning("lease lost: not renewed in time", lease=self.name)
             self.epoch = None
         return self.epoch is not None
 
-    async def _renew(self) -> None:
+    def _renew(self) -> None:
         asked = time.monotonic()
         try:
-            epoch = await asyncio.to_thread(self._leases.acquire_lease, self.name, self.holder, self.ttl_s)
+            epoch = self._leases.acquire_lease(self.name, self.holder, self.ttl_s)
         except OperationalError as error:
             log.warning("lease not renewed: database unreachable", lease=self.name, error=str(error.orig))
             return
@@ -69,14 +76,23 @@ class LeaseKeeper:
         if epoch is not None:
             self._renewed = asked
 
-    async def release(self) -> None:
+    def give_back(self) -> None:
         """Gives the lease back so that the next holder need not wait."""
-        if self._task is not None:
-            await self._task
         if self.epoch is None:
             return
         try:
-            await asyncio.to_thread(self._leases.release_lease, self.name, self.holder)
+            self._leases.release_lease(self.name, self.holder)
         except OperationalError as error:
             log.warning("lease not released: it runs out by itself", lease=self.name, error=str(error.orig))
         self.epoch = None
+
+    async def release(self) -> None:
+        """``give_back`` for an event loop, after a renewal under way has ended."""
+        if self._task is not None:
+            await self._task
+        await asyncio.to_thread(self.give_back)
+
+
+def lease_ttl_s(speed: float) -> float:
+    """Time to live in wall seconds: 30 s of feed time, but no less than 2 s and no more than 15."""
+    return min(15.0, max(2.0, 30.0 / speed))

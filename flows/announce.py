@@ -1,0 +1,77 @@
+"""Tells everyone who listens: what the live path did, as events for the board.
+
+Events repeat what PostgreSQL holds, so a lost one costs a reader nothing that the next state does not bring back; a
+Redis that is away is logged and never stops a forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from flows.issue import Issued
+from flows.settling import Seen
+from models.game import completed_minutes, margins
+from services.broadcast import BroadcastUnavailable, Event
+from services.ticks import Tick
+
+log = structlog.get_logger("announce")
+
+
+class Publisher(Protocol):
+    """What the announcer needs of the broadcast."""
+
+    def publish(self, event: Event) -> str: ...
+
+
+class Announcer:
+    """Publishes each change once a process: scores and patterns when they differ from the last ones told."""
+
+    def __init__(self, publisher: Publisher, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._publisher, self._now = publisher, now
+        self._told: dict[str, tuple[object, ...]] = {}
+        self._patterns: dict[str, tuple[int, ...]] = {}
+        self._forecasts: set[tuple[str, int]] = set()
+
+    def progress(self, tick: Tick) -> None:
+        """Score, clock and the minutes completed so far, when they changed."""
+        snapshot = tick.snapshot
+        home, away = snapshot.score
+        told = (tick.status_text, snapshot.status, snapshot.period, snapshot.t, home, away)
+        if self._told.get(tick.game_id) != told:
+            self._told[tick.game_id] = told
+            self._publish(
+                "score", tick.game_id,
+                {
+                    "league_date": tick.league_date.isoformat(), "home": snapshot.home, "away": snapshot.away,
+                    "status": snapshot.status.value, "status_text": tick.status_text, "period": snapshot.period,
+                    "clock": None, "home_score": home, "away_score": away, "elapsed_s": snapshot.t,
+                    "source": tick.source,
+                },
+            )
+        so_far = margins(snapshot)
+        if so_far and self._patterns.get(tick.game_id) != so_far:
+            self._patterns[tick.game_id] = so_far
+            self._publish("pattern", tick.game_id, {"minute": completed_minutes(snapshot), "margins": list(so_far)})
+
+    def forecast(self, tick: Tick, issued: Issued) -> None:
+        """The official forecast or a revision of it."""
+        self._forecasts.add((tick.game_id, issued.revision))
+        self._publish("forecast", tick.game_id, issued.event_data())
+
+    def settlement(self, tick: Tick, seen: Seen) -> None:
+        """The halftime outcome and how the forecast did."""
+        self._publish("settlement", tick.game_id, seen.event_data())
+
+    def disposition(self, tick: Tick, disposition: str, reason: str) -> None:
+        """A game that ended without a forecast."""
+        self._publish("disposition", tick.game_id, {"disposition": disposition, "reason": reason})
+
+    def _publish(self, kind: str, game_id: str, data: dict[str, Any]) -> None:
+        try:
+            self._publisher.publish(Event(type=kind, game_id=game_id, at=self._now(), data=data))
+        except BroadcastUnavailable as error:
+            log.warning("event not broadcast", type=kind, game_id=game_id, error=str(error))

@@ -1,0 +1,89 @@
+"""Every flow that Prefect knows, thin: the steps are plain functions in the modules beside this one.
+
+The two live loops normally run in processes of their own, which show themselves here as runs too. Their scheduled runs
+are stand-bys: each ends at once while another process holds the lease, and takes the loop over when nobody does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import UTC, date, datetime
+
+from prefect import flow, get_run_logger
+
+from flows import backfill as backfilling
+from flows import recalibrate as recalibrating
+from flows import report as reporting
+from flows import train as training
+from flows import wiring
+from flows.settling import settle_all
+from services.settings import get_settings
+
+
+@flow(name="poll-live-games")
+async def poll_live_games(minutes: float = 10.0) -> str:
+    """Polls the feed for ``minutes`` unless another poller holds the lease."""
+    async with wiring.poller(get_settings()) as poller:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(minutes * 60, stop.set)
+        ran = await poller.run(stop, stand_by=False)
+        line = poller.counts.line() if ran else "another poller holds the lease: nothing to do"
+    get_run_logger().info(line)
+    return line
+
+
+@flow(name="run-predictions")
+def run_predictions(minutes: float = 10.0) -> str:
+    """Forecasts from the tick stream for ``minutes`` unless another predictor holds the lease."""
+    stop = threading.Event()
+    timer = threading.Timer(minutes * 60, stop.set)
+    timer.daemon = True
+    timer.start()
+    with wiring.predictor(get_settings()) as predictor:
+        ran = predictor.run(stop, stand_by=False)
+        line = predictor.counts.line() if ran else "another predictor holds the lease: nothing to do"
+    timer.cancel()
+    get_run_logger().info(line)
+    return line
+
+
+@flow(name="settle-games")
+def settle_games() -> dict[str, int]:
+    """Settles every game that is past its half and not settled yet."""
+    with wiring.store(get_settings()) as store:
+        figures = settle_all(store)
+    get_run_logger().info("settled: %s", figures)
+    return figures
+
+
+@flow(name="backfill-history")
+def backfill_history(source: str | None = None) -> dict[str, int]:
+    """Loads the games of ``source`` (unset: the setting's) into the table games."""
+    figures = backfilling.backfill(get_settings(), source=source)
+    get_run_logger().info("history: %s", figures)
+    return figures
+
+
+@flow(name="train-models")
+def train_models(as_of: date | None = None, promote: bool = False) -> dict[str, object]:
+    """Trains on the games before ``as_of`` (unset: today) and registers the version."""
+    summary = training.train(get_settings(), as_of=as_of or datetime.now(UTC).date(), promote=promote)
+    get_run_logger().info("trained: %s", summary.line())
+    return summary.to_json()
+
+
+@flow(name="recalibrate")
+def recalibrate(league_date: date | None = None) -> dict[str, object]:
+    """A new calibration from the games settled since the champion's, when there are enough of them."""
+    result = recalibrating.recalibrate(get_settings(), league_date=league_date)
+    get_run_logger().info(result.line())
+    return result.to_json()
+
+
+@flow(name="nightly-report")
+def nightly_report(league_date: date | None = None) -> dict[str, object]:
+    """The night's figures and an Evidently report, stored in PostgreSQL."""
+    result = reporting.nightly_report(get_settings(), league_date=league_date)
+    get_run_logger().info(result.line())
+    return result.to_json()

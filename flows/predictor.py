@@ -1,0 +1,212 @@
+"""From snapshots to official forecasts and outcomes: the consumer of the tick stream.
+
+A poll is a snapshot, so of everything waiting in the stream only the newest state of each game matters; that also
+keeps a predictor that was away from forecasting a game whose half has ended meanwhile. Every step may be repeated: a
+forecast is identified by game, minute and revision in PostgreSQL, and an entry is acknowledged only after its effects
+are committed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from flows.announce import Announcer
+from flows.issue import ForecastIssuer
+from flows.settling import settle_game
+from models.clock import OFFICIAL_MINUTE
+from models.game import Snapshot, Status, Verdict, half_over, official_due, pattern, supersedes
+from services.client import ForecasterError
+from services.store import Store
+from services.ticks import Delivery, Tick, TicksUnavailable
+
+log = structlog.get_logger("predictor")
+
+BATCH = 256
+CLAIM_EVERY_S = 2.0
+
+
+class Stream(Protocol):
+    """What the predictor needs of the tick stream."""
+
+    def consume(self, consumer: str, *, block_ms: int, count: int) -> Sequence[Delivery]: ...
+
+    def claim_stale(self, consumer: str, *, min_idle_ms: int, count: int) -> Sequence[Delivery]: ...
+
+    def ack(self, entry_ids: Sequence[str]) -> int: ...
+
+
+@dataclass
+class PredictCounts:
+    """What the predictor did since it started."""
+
+    ticks: int = 0
+    skipped: int = 0
+    forecasts: int = 0
+    revisions: int = 0
+    missed: int = 0
+    void: int = 0
+    settlements: int = 0
+    waits: int = 0
+
+    def line(self) -> str:
+        return (
+            f"{self.ticks} ticks ({self.skipped} overtaken), {self.forecasts} forecasts, {self.revisions} revisions,"
+            f" {self.missed} missed, {self.void} void, {self.settlements} settlements, {self.waits} waits for a server"
+        )
+
+
+@dataclass
+class _Game:
+    """What is known of a game: read from PostgreSQL when first met, then kept in step with it."""
+
+    head: Snapshot | None
+    disposition: str | None
+    official_pattern: tuple[int, ...] | None
+    revision: int = -1
+    outcome: object = None
+    owed: list[str] = field(default_factory=list)
+
+
+class Predictor:
+    """Consumes ticks until told to stop. ``consumer`` names this process in the consumer group."""
+
+    def __init__(
+        self, store: Store, stream: Stream, issuer: ForecastIssuer, announcer: Announcer, *, consumer: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store, self._stream, self._issuer, self._announce = store, stream, issuer, announcer
+        self._consumer, self._now = consumer, now
+        self._games: dict[str, _Game] = {}
+        self._owed: dict[str, Tick] = {}
+        self._claimed_at = float("-inf")
+        self.counts = PredictCounts()
+
+    def run(self, stop: threading.Event) -> None:
+        """Handles ticks until ``stop``; waits out servers that are away, losing nothing."""
+        while not stop.is_set():
+            try:
+                self.step(block_ms=200)
+            except (TicksUnavailable, OperationalError) as error:
+                self.counts.waits += 1
+                self._games.clear()  # what was not committed must be read again
+                log.warning("waiting for a server", error=str(error).splitlines()[0])
+                # Entries are not claimed again while the database is away: each claim counts towards the dead letter.
+                while not stop.wait(0.5) and not self._store.reachable():
+                    self.counts.waits += 1
+
+    def step(self, block_ms: int) -> int:
+        """Takes what waits in the stream, handles the newest state of each game; returns the entries taken."""
+        deliveries = list(self._stream.consume(self._consumer, block_ms=0 if self._owed else block_ms, count=BATCH))
+        if not self._owed and time.monotonic() - self._claimed_at > CLAIM_EVERY_S:
+            deliveries += self._stream.claim_stale(self._consumer, min_idle_ms=2000, count=BATCH)
+            self._claimed_at = time.monotonic()
+        self.counts.ticks += len(deliveries)
+        by_game: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            by_game.setdefault(delivery.tick.game_id, []).append(delivery)
+        for game_id, waiting in by_game.items():
+            self._absorb(game_id, waiting)
+        for game_id in [owing for owing in self._owed if owing not in by_game]:
+            self._act(game_id, self._owed[game_id])
+        if self._owed and not deliveries:
+            time.sleep(block_ms / 1000)
+        return len(deliveries)
+
+    def _absorb(self, game_id: str, waiting: list[Delivery]) -> None:
+        game = self._games.get(game_id) or self._read(game_id, waiting[0].tick)
+        newest: Tick | None = self._owed.get(game_id)
+        for delivery in waiting:
+            verdict = supersedes(game.head, delivery.tick.snapshot)
+            if verdict in (Verdict.NEW, Verdict.CORRECTION):
+                self._store.record_tick(delivery.tick)
+                game.head, newest = delivery.tick.snapshot, delivery.tick
+            elif verdict is Verdict.SAME:
+                # Delivered again after a crash between commit and acknowledgement, or the same state polled twice.
+                newest = newest or delivery.tick
+            game.owed.append(delivery.entry_id)
+        self.counts.skipped += len(waiting) - 1
+        if newest is not None:
+            self._act(game_id, newest)
+        else:
+            self._settle_up(game_id, game)
+
+    def _read(self, game_id: str, tick: Tick) -> _Game:
+        self._store.upsert_schedule(
+            game_id=game_id, source=tick.source, league_date=tick.league_date, home=tick.snapshot.home,
+            away=tick.snapshot.away, tip_at=tick.tip_at,
+        )
+        official = self._store.latest_official(game_id, OFFICIAL_MINUTE)
+        game = _Game(
+            head=self._store.latest_snapshot(game_id),
+            disposition=self._store.disposition(game_id),
+            official_pattern=tuple(int(value) for value in official.pattern) if official else None,
+            revision=official.revision if official else -1,
+        )
+        self._games[game_id] = game
+        return game
+
+    def _act(self, game_id: str, tick: Tick) -> None:
+        """Does what ``tick`` calls for; what a server could not do now is owed and tried again."""
+        game, snapshot = self._games[game_id], tick.snapshot
+        self._announce.progress(tick)
+        try:
+            if snapshot.status is Status.POSTPONED:
+                self._decide(game, tick, "void", "postponed")
+            elif official_due(snapshot) and game.disposition in (None, "forecast"):
+                self._forecast(game, tick)
+            elif half_over(snapshot):
+                self._at_half(game, tick)
+        except ForecasterError as error:
+            self.counts.waits += 1
+            log.warning("forecast owed", game_id=game_id, error=str(error))
+            self._owed[game_id] = tick
+            return
+        self._owed.pop(game_id, None)
+        self._settle_up(game_id, game)
+
+    def _settle_up(self, game_id: str, game: _Game) -> None:
+        if game_id not in self._owed and game.owed:
+            self._stream.ack(game.owed)
+            game.owed = []
+
+    def _forecast(self, game: _Game, tick: Tick) -> None:
+        wanted = pattern(tick.snapshot, OFFICIAL_MINUTE)
+        if wanted == game.official_pattern:
+            self._announce.forecast_again(tick)
+            return
+        issued = self._issuer.issue(tick, wanted, minute=OFFICIAL_MINUTE, revision=game.revision + 1)
+        if issued is None:  # missed or void was decided first
+            game.disposition = self._store.disposition(tick.game_id)
+            return
+        self.counts.forecasts += issued.revision == 0
+        self.counts.revisions += issued.revision > 0
+        game.official_pattern, game.revision, game.disposition = wanted, issued.revision, "forecast"
+        self._announce.forecast(tick, issued)
+
+    def _at_half(self, game: _Game, tick: Tick) -> None:
+        if game.disposition is None:
+            self._decide(game, tick, "missed", "no snapshot was handled between 6:00 left in Q2 and the half")
+        if game.disposition == "void":
+            return
+        seen = settle_game(self._store, tick.snapshot)
+        if seen.new:
+            self.counts.settlements += seen.settled
+            self._announce.settlement(tick, seen)
+
+    def _decide(self, game: _Game, tick: Tick, disposition: str, reason: str) -> None:
+        if game.disposition is not None:
+            return
+        kept = self._store.record_disposition(tick.game_id, disposition, reason)
+        game.disposition = kept
+        if kept == disposition:
+            self.counts.missed += disposition == "missed"
+            self.counts.void += disposition == "void"
+            self._announce.disposition(tick, disposition, reason)
