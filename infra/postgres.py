@@ -27,6 +27,7 @@ from infra.binaries import postgres_bin
 
 SUPERUSER = "halftime"
 STOP_S = 20.0
+STOP_SIGNAL = signal.SIGINT  # ends sessions and stops cleanly; SIGTERM would wait for the clients
 
 
 class PostgresError(RuntimeError):
@@ -138,6 +139,17 @@ def wait_ready(cluster: Cluster, timeout_s: float = 30.0) -> None:
             if time.monotonic() > deadline:
                 raise PostgresError(f"PostgreSQL on port {cluster.port} does not answer: {error}") from error
         time.sleep(0.05)
+
+
+def ping(cluster: Cluster) -> str | None:
+    """Why the server cannot be used, None when it can. A server without a free connection is busy, not down."""
+    try:
+        _connect(cluster).close()
+    except psycopg2.OperationalError as error:
+        if "too many clients" in str(error) or "remaining connection slots" in str(error):
+            return None
+        return f"PostgreSQL on port {cluster.port} does not answer: {str(error).strip()}"
+    return None
 
 
 def stop(cluster: Cluster, timeout_s: float = STOP_S) -> None:

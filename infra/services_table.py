@@ -1,0 +1,63 @@
+"""Which services the local stack has, in the order they are started in, and which of them somebody else runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from infra import programs_table, tools_table
+from infra.ports import PortWanted
+from infra.service import Service
+from services.settings import Settings
+
+BASE = ("postgres", "redis", "prefect", "mlflow", "migrate")
+SERVING = ("worker", "deployments", "forecaster", "board", "exporter")
+LIVE = ("predictor", "poller")
+REPLAY = ("replay",)
+UP = (*BASE, *SERVING)
+
+# The slow ones that others wait for come first.
+MAKERS: dict[str, Callable[[Settings], Service]] = {
+    "postgres": tools_table.postgres,
+    "redis": tools_table.redis,
+    "prefect": tools_table.prefect,
+    "mlflow": tools_table.mlflow,
+    "migrate": programs_table.migrate,
+    "worker": programs_table.worker,
+    "forecaster": programs_table.forecaster,
+    "board": programs_table.board,
+    "exporter": programs_table.exporter,
+    "deployments": programs_table.deployments,
+    "predictor": programs_table.predictor,
+    "replay": programs_table.replay,
+    "poller": programs_table.poller,
+}
+
+
+def external(settings: Settings) -> frozenset[str]:
+    """The services that somebody else runs, because their address is set."""
+    named = {
+        "postgres": settings.database_url,
+        "redis": settings.redis_url,
+        "prefect": settings.prefect_api_url,
+        "mlflow": settings.mlflow_tracking_uri,
+    }
+    return frozenset(name for name, url in named.items() if url)
+
+
+def wanted_ports(settings: Settings, names: Iterable[str]) -> list[PortWanted]:
+    """The ports these services will listen on, each with the setting that moves it."""
+    outside = external(settings)
+    own = [name for name in names if name not in outside and f"{name}_port" in type(settings).model_fields]
+    return [
+        PortWanted(name, settings.host, getattr(settings, f"{name}_port"), f"HALFTIME_{name.upper()}_PORT")
+        for name in own
+    ]
+
+
+def build(settings: Settings, names: Iterable[str]) -> list[Service]:
+    """The named services in the order above, without those that are external. Raises KeyError for an unknown name."""
+    wanted = set(names)
+    if unknown := wanted - MAKERS.keys():
+        raise KeyError(f"no such service: {', '.join(sorted(unknown))}; there are {', '.join(MAKERS)}")
+    outside = external(settings)
+    return [make(settings) for name, make in MAKERS.items() if name in wanted and name not in outside]
