@@ -7,6 +7,7 @@ refusal becomes a sentence that says what to change, never the wording of a libr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -129,18 +130,17 @@ def identify(request: PredictRequest, header_key: str | None) -> tuple[str, UUID
 
 
 def prediction_row(request: PredictRequest, response: Prediction) -> dict[str, Any]:
-    """The row of table ``predictions``: everything that is needed to compute the same bits again, as JSON values."""
-    body = response.model_dump(mode="json")
-    explanation = body["explanation"]
+    """The row of table ``predictions``: everything that is needed to compute the same bits again."""
+    explanation = response.explanation.model_dump(mode="json")
     return {
-        "id": body["prediction_id"],
+        "id": response.prediction_id,
         "request_id": response.request_id,
         "game_id": response.game_id,
         "minute": response.minute,
         "pattern": list(request.pattern),
         "home": response.context.home,
         "away": response.context.away,
-        "context": body["context"],
+        "context": response.context.model_dump(mode="json"),
         "alpha": response.alpha,
         "point": response.point_forecast,
         "lower": response.interval_lower,
@@ -150,8 +150,18 @@ def prediction_row(request: PredictRequest, response: Prediction) -> dict[str, A
         "model_digest": response.model_digest,
         "calibration_id": response.calibration_id,
         "code_version": response.code_version,
-        "created_at": body["timestamp"],
+        "created_at": response.timestamp,
     }
+
+
+def row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as the spool keeps it; ``row_from_json`` gives back an equal row."""
+    return {**row, "id": str(row["id"]), "created_at": row["created_at"].isoformat()}
+
+
+def row_from_json(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The row in a line of the spool. Raises ValueError, KeyError or TypeError for anything else."""
+    return {**body, "id": UUID(body["id"]), "created_at": datetime.fromisoformat(body["created_at"])}
 
 
 def _wrong(field: str, problem: str) -> PydanticCustomError:

@@ -103,11 +103,13 @@ class Problem(Answer):
 
     field: str
     problem: str
+    n: int | None = Field(default=None, description="games in the calibration set, when it is too small")
+    needed: int | None = Field(default=None, description="games the asked level needs")
 
 
 class ErrorBody(Answer):
     """The body of every answer that is not a success."""
 
     error: str = Field(description="one sentence that says what to change")
-    detail: list[Problem] = []
+    detail: list[Problem] = Field(default_factory=list)
     request_id: str | None = None

@@ -1,0 +1,131 @@
+"""One request, one model, one answer: the forecast itself, without HTTP, spool or clock."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from uuid import UUID
+
+from bentos.contracts import PredictRequest, RequestRefused
+from models.ensemble import Ensemble
+from models.forecast import BrokenForecast, CalibrationTooSmall, Forecast, ForecastError, UnknownTeam, UnsupportedMinute
+from models.ratings import Ratings
+from services.answer import Context, Explanation, Prediction, Problem, SimilarGame, Weights
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A loaded and checked bundle under the version it is known by; ``figures`` are its scores at training."""
+
+    version: str
+    digest: str
+    ensemble: Ensemble
+    origin: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def ratings(self, game_id: str | None) -> Ratings:
+        """Team ratings as they hold in the season of ``game_id``: shrunk when that is later than the newest game's."""
+        ratings = self.ensemble.ratings
+        if game_id is None or ratings.season is None:
+            return ratings
+        season = 2000 + int(game_id[3:5])
+        return ratings.on(date(season, 12, 31)) if season > ratings.season else ratings
+
+    def facts(self) -> dict[str, object]:
+        """What /model answers."""
+        ensemble = self.ensemble
+        return {
+            "version": self.version,
+            "digest": self.digest,
+            "source": ensemble.source,
+            "trained_through": ensemble.trained_through.isoformat(),
+            "ratings_as_of": ensemble.ratings_as_of.isoformat() if ensemble.ratings_as_of else None,
+            "calibration_id": ensemble.calibration_id,
+            "calibration_games": {str(minute): len(ensemble.calibration[minute, False]) for minute in ensemble.minutes},
+            "minutes": list(ensemble.minutes),
+            "teams": sorted(ensemble.ratings.values),
+            "figures": dict(self.figures),
+            "loaded_from": self.origin,
+            "code_version": code_version(),
+        }
+
+
+def answer(
+    model: ServedModel, request: PredictRequest, *, request_id: str, prediction_id: UUID, now: datetime
+) -> Prediction:
+    """The forecast as the API gives it. Raises RequestRefused for what the sender can change, BrokenForecast."""
+    ratings = model.ratings(request.game_id)
+    rating = None
+    try:
+        if request.home is not None and request.away is not None:
+            rating = ratings.expected(request.home, request.away)
+        forecast = model.ensemble.forecast(request.pattern, request.asked_minute, request.alpha, rating)
+    except BrokenForecast:
+        raise
+    except ForecastError as error:
+        raise RequestRefused(400, _sentence(error), [_problem(error, request)]) from error
+    return Prediction(
+        game_id=request.game_id,
+        point_forecast=forecast.point,
+        interval_lower=forecast.interval.lower,
+        interval_upper=forecast.interval.upper,
+        coverage_probability=1.0 - request.alpha,
+        explanation=_explanation(forecast),
+        model_version=model.version,
+        timestamp=now,
+        prediction_id=prediction_id,
+        request_id=request_id,
+        minute=forecast.minute,
+        model_digest=model.digest,
+        calibration_id=model.ensemble.calibration_id,
+        alpha=request.alpha,
+        context=Context(
+            home=request.home,
+            away=request.away,
+            rating_difference=rating,
+            ratings_as_of=ratings.as_of if rating is not None else None,
+        ),
+        code_version=code_version(),
+        logged="spool",
+    )
+
+
+@cache
+def code_version() -> str:
+    """Names the code that computes an answer: a digest of the sources, the same in a checkout, a bento, an image."""
+    digest = hashlib.sha256()
+    for package in ("models", "bentos"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _explanation(forecast: Forecast) -> Explanation:
+    return Explanation(
+        dejavu=forecast.components.dejavu,
+        lstm=forecast.components.lstm,
+        persistence=forecast.components.persistence,
+        weights=Weights(
+            dejavu=forecast.weights.dejavu, lstm=forecast.weights.lstm, persistence=forecast.weights.persistence
+        ),
+        similar=[SimilarGame(**asdict(game)) for game in forecast.similar],
+    )
+
+
+def _sentence(error: ForecastError) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _problem(error: ForecastError, request: PredictRequest) -> Problem:
+    if isinstance(error, CalibrationTooSmall):
+        return Problem(field="alpha", problem=str(error), n=error.n, needed=error.needed)
+    if isinstance(error, UnknownTeam):
+        return Problem(field="home" if repr(request.home) in str(error) else "away", problem=str(error))
+    return Problem(field="minute" if isinstance(error, UnsupportedMinute) else "pattern", problem=str(error))

@@ -1,0 +1,87 @@
+"""What a worker counts. Labels are few and known beforehand, so no sender can make them grow.
+
+With several workers prometheus_client writes to PROMETHEUS_MULTIPROC_DIR, which BentoML sets; the page then sums over
+all of them. Coverage, error and everything else that must outlive a process comes from the database, not from here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from services.spool import SpoolStats
+
+ROUTES = (
+    "/predict",
+    "/record_actual",
+    "/metrics/summary",
+    "/model",
+    "/health",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/docs",
+)
+METHODS = ("GET", "POST", "HEAD")
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REQUESTS = Counter("halftime_http_requests_total", "Requests answered", ["route", "method", "code"])
+LATENCY = Histogram(
+    "halftime_http_request_seconds",
+    "From the first byte in to the last byte out, every status",
+    ["route"],
+    buckets=SECONDS,
+)
+IN_FLIGHT = Gauge("halftime_http_requests_in_flight", "Requests being answered now", multiprocess_mode="livesum")
+PREDICTIONS = Counter("halftime_predictions_total", "Predictions served", ["minute"])
+SPOOL_WAITING = Gauge("halftime_spool_rows", "Predictions not yet in the database", multiprocess_mode="livesum")
+SPOOL_OLDEST = Gauge("halftime_spool_oldest_seconds", "Age of the oldest of them", multiprocess_mode="livemax")
+SPOOL_REJECTED = Gauge("halftime_spool_rejected_rows", "Rows the database refused", multiprocess_mode="livesum")
+MODEL = Gauge(
+    "halftime_model_info", "1 for the version being served", ["version", "digest"], multiprocess_mode="livemax"
+)
+
+
+def observe_request(path: str, method: str, code: int, seconds: float) -> None:
+    """Count one answered request."""
+    route = path if path in ROUTES else "other"
+    REQUESTS.labels(route, method if method in METHODS else "other", str(code)).inc()
+    LATENCY.labels(route).observe(seconds)
+
+
+def observe_spool(stats: SpoolStats) -> None:
+    """Show what waits."""
+    SPOOL_WAITING.set(stats.waiting)
+    SPOOL_OLDEST.set(stats.oldest_s)
+    SPOOL_REJECTED.set(stats.rejected)
+
+
+def exposition() -> tuple[bytes, str]:
+    """The page for Prometheus and its content type."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def forget_dead_workers() -> None:
+    """A worker that was killed leaves its live gauges behind: drop those of processes that are gone."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return
+    for path in Path(folder).glob("gauge_live*_*.db"):
+        pid = path.stem.rsplit("_", 1)[-1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            multiprocess.mark_process_dead(int(pid))  # type: ignore[no-untyped-call]
