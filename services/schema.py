@@ -1,0 +1,255 @@
+"""The tables as SQLAlchemy sees them: columns and types. Checks, triggers and views are in the migrations.
+
+A test compares these definitions with the migrated database, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+metadata = MetaData()
+MOMENT = DateTime(timezone=True)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _now(name: str) -> Column[Any]:
+    return Column(name, MOMENT, nullable=False, server_default=func.clock_timestamp())
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _game(name: str) -> Column[str]:
+    return Column("game_id", Text, ForeignKey("games.game_id", name=name), nullable=False)
+
+
+games = Table(
+    "games",
+    metadata,
+    Column("game_id", Text, primary_key=True),
+    _text("source"),
+    Column("season", SmallInteger, nullable=False),
+    _text("season_type"),
+    Column("league_date", Date, nullable=False),
+    _text("home"),
+    _text("away"),
+    Column("tip_at", MOMENT),
+    Column("status", Text, nullable=False, server_default="scheduled"),
+    Column("margins", ARRAY(SmallInteger)),
+    Column("final_margin", SmallInteger),
+    Column("home_24", SmallInteger),
+    Column("away_24", SmallInteger),
+    Column("home_final", SmallInteger),
+    Column("away_final", SmallInteger),
+    Column("n_periods", SmallInteger),
+    Column("bubble_2020", Boolean, nullable=False, server_default=text("false")),
+    _text("score_method", nullable=True),
+    _now("loaded_at"),
+    _now("updated_at"),
+    Index("games_league_date_idx", "league_date"),
+    Index("games_source_date_idx", "source", "league_date", postgresql_where=text("margins IS NOT NULL")),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    _id(),
+    _game("ticks_game_fkey"),
+    _text("digest"),
+    Column("event_at", MOMENT),
+    Column("seen_at", MOMENT, nullable=False),
+    _text("status"),
+    Column("period", SmallInteger, nullable=False),
+    Column("elapsed_s", Double, nullable=False),
+    Column("home_score", SmallInteger, nullable=False),
+    Column("away_score", SmallInteger, nullable=False),
+    Column("snapshot", JSONB, nullable=False),
+    UniqueConstraint("game_id", "digest", name="ticks_identity_key"),
+    Index("ticks_seen_at_idx", "seen_at"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("request_id", Text, nullable=False),
+    _text("game_id", nullable=True),
+    Column("minute", SmallInteger, nullable=False),
+    Column("pattern", ARRAY(Double), nullable=False),
+    _text("home", nullable=True),
+    _text("away", nullable=True),
+    Column("context", JSONB, nullable=False),
+    Column("alpha", Double, nullable=False),
+    Column("point", Double, nullable=False),
+    Column("lower", Double, nullable=False),
+    Column("upper", Double, nullable=False),
+    Column("components", JSONB, nullable=False),
+    _text("model_version"),
+    _text("model_digest"),
+    _text("calibration_id"),
+    _text("code_version"),
+    Column("created_at", MOMENT, nullable=False),
+    _now("stored_at"),
+    UniqueConstraint("request_id", name="predictions_request_key"),
+    Index("predictions_game_idx", "game_id", "minute"),
+    Index("predictions_created_at_idx", "created_at"),
+)
+
+official_forecasts = Table(
+    "official_forecasts",
+    metadata,
+    _id(),
+    _game("official_forecasts_game_fkey"),
+    Column("minute", SmallInteger, nullable=False),
+    Column("revision", SmallInteger, nullable=False),
+    Column(
+        "prediction_id",
+        UUID(as_uuid=True),
+        ForeignKey("predictions.id", name="official_forecasts_prediction_fkey"),
+        nullable=False,
+    ),
+    _text("tick_digest"),
+    Column("persistence", SmallInteger, nullable=False),
+    Column("polled_at", MOMENT),
+    Column("queued_at", MOMENT),
+    Column("forecast_at", MOMENT, nullable=False),
+    _now("committed_at"),
+    UniqueConstraint("game_id", "minute", "revision", name="official_forecasts_identity_key"),
+    Index("official_forecasts_prediction_idx", "prediction_id"),
+)
+
+dispositions = Table(
+    "dispositions",
+    metadata,
+    Column("game_id", Text, ForeignKey("games.game_id", name="dispositions_game_fkey"), primary_key=True),
+    _text("disposition"),
+    _text("reason"),
+    _now("decided_at"),
+)
+
+actuals = Table(
+    "actuals",
+    metadata,
+    _id(),
+    _game("actuals_game_fkey"),
+    Column("revision", SmallInteger, nullable=False),
+    Column("margin", SmallInteger, nullable=False),
+    Column("home_24", SmallInteger),
+    Column("away_24", SmallInteger),
+    _text("state"),
+    _text("source"),
+    _now("recorded_at"),
+    UniqueConstraint("game_id", "revision", name="actuals_identity_key"),
+)
+
+settlements = Table(
+    "settlements",
+    metadata,
+    _id(),
+    Column(
+        "official_id",
+        BigInteger,
+        ForeignKey("official_forecasts.id", name="settlements_official_fkey"),
+        nullable=False,
+    ),
+    Column("actual_id", BigInteger, ForeignKey("actuals.id", name="settlements_actual_fkey"), nullable=False),
+    Column("error", Double, nullable=False),
+    Column("covered", Boolean, nullable=False),
+    Column("persistence_error", Double, nullable=False),
+    _now("settled_at"),
+    UniqueConstraint("official_id", "actual_id", name="settlements_identity_key"),
+    Index("settlements_actual_idx", "actual_id"),
+)
+
+model_performance = Table(
+    "model_performance",
+    metadata,
+    _id(),
+    _text("model_name"),
+    _text("model_version"),
+    Column("minute", SmallInteger, nullable=False),
+    Column("alpha", Double, nullable=False),
+    _text("scope"),
+    Column("as_of", Date, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("figures", JSONB, nullable=False),
+    _now("computed_at"),
+    UniqueConstraint(
+        "model_name", "model_version", "minute", "alpha", "scope", "as_of", name="model_performance_identity_key"
+    ),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    _id(),
+    _text("kind"),
+    Column("league_date", Date, nullable=False),
+    Column("model_version", Text, nullable=False, server_default=""),
+    _text("digest"),
+    Column("body", JSONB, nullable=False),
+    _now("created_at"),
+    UniqueConstraint("kind", "league_date", "model_version", "digest", name="reports_identity_key"),
+    Index("reports_kind_date_idx", "kind", "league_date"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    _id(),
+    _text("model_name"),
+    _text("alias"),
+    _text("model_version"),
+    _text("model_digest"),
+    _text("previous_version", nullable=True),
+    _text("reason"),
+    Column("evidence", JSONB, nullable=False),
+    _text("decided_by"),
+    _now("decided_at"),
+    Index("promotions_model_idx", "model_name", "alias", "id"),
+)
+
+alarm_states = Table(
+    "alarm_states",
+    metadata,
+    _text("name"),
+    _text("subject"),
+    Column("state", JSONB, nullable=False),
+    _now("updated_at"),
+    PrimaryKeyConstraint("name", "subject", name="alarm_states_pkey"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("holder"),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_at", MOMENT, nullable=False),
+)

@@ -1,0 +1,99 @@
+"""The store: every write to PostgreSQL and the small reads that go with it.
+
+Each method is one transaction and may be repeated: identities are UNIQUE, inserts say ON CONFLICT, and what is recorded
+is never rewritten. Errors are those of ``services.database``.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from sqlalchemy import Engine, text
+
+from services.database import (
+    DatabaseNotReady,
+    DatabaseUnavailable,
+    RowRefused,
+    StoreError,
+    UnknownGame,
+    make_engine,
+    transaction,
+)
+from services.store_forecasts import ForecastStore
+from services.store_games import GameRow, GameStore, UpsertCounts, game_rows
+from services.store_night import Night, NightGame, NightStore
+from services.store_outcomes import ConflictingActual, OutcomeStore
+from services.store_rows import (
+    Actual,
+    ActualResult,
+    Official,
+    OfficialResult,
+    OfficialRow,
+    Outcome,
+    PredictionRow,
+    Settlement,
+)
+from services.store_ticks import TickStore
+from services.store_upkeep import LeaseStore, Promotion, Report, UpkeepStore
+
+__all__ = [
+    "Actual",
+    "ActualResult",
+    "ConflictingActual",
+    "DatabaseNotReady",
+    "DatabaseUnavailable",
+    "GameRow",
+    "Night",
+    "NightGame",
+    "Official",
+    "OfficialResult",
+    "OfficialRow",
+    "Outcome",
+    "PredictionRow",
+    "Promotion",
+    "Report",
+    "RowRefused",
+    "Settlement",
+    "Store",
+    "StoreError",
+    "UnknownGame",
+    "UpsertCounts",
+    "game_rows",
+]
+
+
+class Store(GameStore, TickStore, ForecastStore, OutcomeStore, NightStore, LeaseStore, UpkeepStore):
+    """All tables behind one engine. Thread-safe; make one a process, after any fork."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str, *, application: str = "halftime", pool_size: int = 3) -> Store:
+        """A store on ``url``; connects when first used. Raises DriverError."""
+        return cls(make_engine(url, application=application, pool_size=pool_size))
+
+    def ping(self) -> None:
+        """Raises DatabaseUnavailable when the database does not answer."""
+        with transaction(self.engine) as connection:
+            connection.execute(text("SELECT 1"))
+
+    def reachable(self) -> bool:
+        """Whether the database answers now."""
+        try:
+            self.ping()
+        except DatabaseUnavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,195 @@
+"""Outcomes: the halftime margin of each game in revisions, and the settlement of its official forecasts."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from models.settlement import OutcomeState, settle
+from services.database import RowRefused, UnknownGame, transaction
+from services.schema import actuals, games, settlements
+from services.store_rows import Actual, ActualResult, Outcome, Settlement
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ConflictingActual(RowRefused):
+    """Another outcome of this game is already final."""
+
+
+_STANDING = text("SELECT * FROM standing_actuals WHERE game_id = :game_id")
+_UNSETTLED = text(
+    """
+    SELECT f.official_id, f.minute, f.revision, f.persistence, p.point, p.lower, p.upper
+    FROM standing_forecasts f JOIN predictions p ON p.id = f.prediction_id
+    WHERE f.game_id = :game_id
+      AND NOT EXISTS (SELECT 1 FROM settlements s WHERE s.official_id = f.official_id AND s.actual_id = :actual_id)
+    """
+)
+_SETTLEMENTS = """
+    SELECT s.settlement_id, s.official_id, s.actual_id, f.game_id, f.minute, f.revision, s.error, s.covered,
+           s.persistence_error, s.settled_at, p.point, p.lower, p.upper
+    FROM standing_settlements s JOIN standing_forecasts f ON f.official_id = s.official_id
+    JOIN predictions p ON p.id = f.prediction_id
+"""
+_SETTLED = text(
+    """
+    SELECT f.game_id, g.league_date, g.source, g.home, g.away, f.minute, f.revision, f.persistence,
+           p.id AS prediction_id, p.pattern, p.context, p.components, p.alpha, p.point, p.lower, p.upper,
+           p.model_version, p.model_digest, p.calibration_id, a.margin AS actual, a.state, s.error, s.covered, s.persistence_error, s.settled_at
+    FROM standing_forecasts f
+    JOIN predictions p ON p.id = f.prediction_id
+    JOIN games g ON g.game_id = f.game_id
+    JOIN standing_settlements s ON s.official_id = f.official_id
+    JOIN standing_actuals a ON a.game_id = f.game_id
+    WHERE g.source = :source AND f.minute = :minute
+      AND (CAST(:since AS date) IS NULL OR g.league_date >= :since)
+      AND (CAST(:digest AS text) IS NULL OR p.model_digest = :digest)
+      AND (CAST(:calibration AS text) IS NULL OR p.calibration_id = :calibration)
+      AND (NOT :final_only OR a.state = 'final')
+    ORDER BY g.league_date, f.game_id
+    """
+)
+
+
+class OutcomeStore:
+    """The part of the store that writes and reads ``actuals`` and ``settlements``."""
+
+    engine: Engine
+
+    def record_actual(
+        self,
+        game_id: str,
+        margin: int,
+        home_24: int | None = None,
+        away_24: int | None = None,
+        *,
+        state: str = "final",
+        source: str,
+        refuse_conflict: bool = False,
+    ) -> ActualResult:
+        """Store the halftime margin; a revision is appended only when the value or the state changes.
+
+        Provisional news of a game whose outcome is final is left aside: it is an older snapshot handled again.
+        With ``refuse_conflict`` another value than a final one raises ConflictingActual instead of a revision.
+        Raises UnknownGame, RowRefused.
+        """
+        with transaction(self.engine) as connection:
+            _lock(connection, game_id)
+            standing = _standing(connection, game_id)
+            if standing is not None:
+                same = (margin, home_24, away_24) == (standing.margin, standing.home_24, standing.away_24)
+                # Somebody who knows only the margin does not contradict a score.
+                same = same or (home_24 is None and away_24 is None and margin == standing.margin)
+                if same and state == standing.state:
+                    return ActualResult(Outcome.ALREADY, standing)
+                if standing.state == OutcomeState.FINAL:
+                    if refuse_conflict and margin != standing.margin:
+                        raise ConflictingActual(
+                            f"game {game_id}: halftime margin {margin} contradicts the final one, {standing.margin}"
+                        )
+                    if state != OutcomeState.FINAL:
+                        return ActualResult(Outcome.REFUSED, standing)
+                if same and home_24 is None:
+                    home_24, away_24 = standing.home_24, standing.away_24
+            values = {
+                "game_id": game_id,
+                "revision": 0 if standing is None else standing.revision + 1,
+                "margin": margin,
+                "home_24": home_24,
+                "away_24": away_24,
+                "state": state,
+                "source": source,
+            }
+            connection.execute(insert(actuals).values(values))
+            recorded = _standing(connection, game_id)
+        assert recorded is not None
+        return ActualResult(Outcome.RECORDED, recorded)
+
+    def latest_actual(self, game_id: str) -> Actual | None:
+        """The outcome that stands for a game, or None."""
+        with transaction(self.engine) as connection:
+            return _standing(connection, game_id)
+
+    def settle(self, game_id: str) -> list[Settlement]:
+        """Settle the standing official forecasts of a game against its standing outcome; the new settlements.
+
+        A forecast is settled once for each revision of the outcome; the newest settlement stands. Empty when there is no
+        outcome yet or nothing new. Raises UnknownGame.
+        """
+        with transaction(self.engine) as connection:
+            _lock(connection, game_id)
+            actual = _standing(connection, game_id)
+            if actual is None:
+                return []
+            new: list[int] = []
+            for row in connection.execute(_UNSETTLED, {"game_id": game_id, "actual_id": actual.actual_id}).all():
+                scored = settle(
+                    point=row.point, lower=row.lower, upper=row.upper, persistence=row.persistence, actual=actual.margin
+                )
+                values = {
+                    "official_id": row.official_id,
+                    "actual_id": actual.actual_id,
+                    "error": scored.error,
+                    "covered": scored.covered,
+                    "persistence_error": scored.persistence_error,
+                }
+                statement = insert(settlements).values(values).on_conflict_do_nothing().returning(settlements.c.id)
+                new += connection.execute(statement).scalars().all()
+            if not new:
+                return []
+            found = connection.execute(text(f"{_SETTLEMENTS} WHERE s.settlement_id = ANY(:ids)"), {"ids": new})
+            return [Settlement(**row) for row in found.mappings()]
+
+    def settlement(self, game_id: str, minute: int = 18) -> Settlement | None:
+        """The newest settlement of a game's standing forecast, or None."""
+        query = text(f"{_SETTLEMENTS} WHERE f.game_id = :game_id AND f.minute = :minute")
+        with transaction(self.engine) as connection:
+            found = connection.execute(query, {"game_id": game_id, "minute": minute}).mappings().one_or_none()
+        return None if found is None else Settlement(**found)
+
+    def settled_since(
+        self,
+        since: date | None,
+        *,
+        source: str,
+        minute: int = 18,
+        model_digest: str | None = None,
+        calibration_id: str | None = None,
+        final_only: bool = True,
+    ) -> pd.DataFrame:
+        """Settled official forecasts of league dates from ``since``, one row a game, by (league_date, game_id).
+
+        Columns: game_id, league_date, source, home, away, minute, revision, persistence, prediction_id, pattern,
+        context, components, alpha, point, lower, upper, model_version, model_digest, calibration_id, actual, state,
+        error, covered, persistence_error, settled_at.
+        """
+        import pandas as pd
+
+        values: dict[str, Any] = {
+            "since": since,
+            "source": source,
+            "minute": minute,
+            "digest": model_digest,
+            "calibration": calibration_id,
+            "final_only": final_only,
+        }
+        with transaction(self.engine) as connection:
+            result = connection.execute(_SETTLED, values)
+            return pd.DataFrame(result.all(), columns=list(result.keys()))
+
+
+def _lock(connection: Connection, game_id: str) -> None:
+    """Hold the game's row until the transaction ends: outcomes of one game are written one after the other."""
+    query = select(games.c.game_id).where(games.c.game_id == game_id).with_for_update(key_share=True)
+    if connection.execute(query).one_or_none() is None:
+        raise UnknownGame(f"unknown game {game_id!r}: load it into `games` first")
+
+
+def _standing(connection: Connection, game_id: str) -> Actual | None:
+    found = connection.execute(_STANDING, {"game_id": game_id}).mappings().one_or_none()
+    return None if found is None else Actual(**found)

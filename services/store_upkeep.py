@@ -1,0 +1,216 @@
+"""Upkeep: leases, reports, promotions, alarm states and the figures of each model version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from services.database import dump_json, transaction
+from services.schema import alarm_states, model_performance, promotions, reports
+
+# The database's clock decides. The holder that asks again in time keeps its epoch; whoever takes an expired lease gets
+# the next one, so an old holder can be told from a new one even when both have the same name.
+_ACQUIRE = text(
+    """
+    INSERT INTO leases AS l (name, holder, epoch, expires_at)
+    VALUES (:name, :holder, 1, clock_timestamp() + make_interval(secs => :ttl_s))
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder,
+        epoch = l.epoch + CASE WHEN l.holder = excluded.holder AND l.expires_at > clock_timestamp() THEN 0 ELSE 1 END,
+        expires_at = clock_timestamp() + make_interval(secs => :ttl_s)
+    WHERE l.holder = excluded.holder OR l.expires_at <= clock_timestamp()
+    RETURNING epoch
+    """
+)
+_RENEW = text(
+    """
+    UPDATE leases SET expires_at = clock_timestamp() + make_interval(secs => :ttl_s)
+    WHERE name = :name AND holder = :holder AND epoch = :epoch AND expires_at > clock_timestamp()
+    """
+)
+_RELEASE = text(
+    """
+    UPDATE leases SET expires_at = clock_timestamp()
+    WHERE name = :name AND holder = :holder AND expires_at > clock_timestamp()
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A stored report; ``body`` is JSON values."""
+
+    id: int
+    kind: str
+    league_date: date
+    model_version: str
+    digest: str
+    body: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Who was given an alias, when, and why."""
+
+    id: int
+    model_name: str
+    alias: str
+    model_version: str
+    model_digest: str
+    previous_version: str | None
+    reason: str
+    evidence: dict[str, Any]
+    decided_by: str
+    decided_at: datetime
+
+
+class LeaseStore:
+    """The part of the store that keeps ``leases``."""
+
+    engine: Engine
+
+    def acquire_lease(self, name: str, holder: str, ttl_s: float) -> int | None:
+        """Take or keep the lease for ``ttl_s`` seconds: its epoch, or None while another holds it."""
+        with transaction(self.engine) as connection:
+            found = connection.execute(_ACQUIRE, {"name": name, "holder": holder, "ttl_s": ttl_s}).scalar_one_or_none()
+        return None if found is None else int(found)
+
+    def renew_lease(self, name: str, holder: str, epoch: int, ttl_s: float) -> bool:
+        """Prolong a lease still held under ``epoch``; False when it ran out or passed on."""
+        values = {"name": name, "holder": holder, "epoch": epoch, "ttl_s": ttl_s}
+        with transaction(self.engine) as connection:
+            return connection.execute(_RENEW, values).rowcount == 1
+
+    def release_lease(self, name: str, holder: str) -> bool:
+        """Give the lease back; False when ``holder`` did not hold it."""
+        with transaction(self.engine) as connection:
+            return connection.execute(_RELEASE, {"name": name, "holder": holder}).rowcount == 1
+
+
+class UpkeepStore:
+    """The part of the store that keeps ``reports``, ``promotions``, ``alarm_states`` and ``model_performance``."""
+
+    engine: Engine
+
+    def record_report(
+        self, kind: str, league_date: date, body: Mapping[str, Any], model_version: str = ""
+    ) -> int | None:
+        """Store a report; its id, or None when exactly this report is stored already."""
+        digest = hashlib.sha256(dump_json(dict(sorted(body.items()))).encode()).hexdigest()
+        values = {
+            "kind": kind,
+            "league_date": league_date,
+            "model_version": model_version,
+            "digest": digest,
+            "body": dict(body),
+        }
+        statement = insert(reports).values(values).on_conflict_do_nothing().returning(reports.c.id)
+        with transaction(self.engine) as connection:
+            found = connection.execute(statement).scalar_one_or_none()
+        return None if found is None else int(found)
+
+    def list_reports(self, kind: str | None = None, league_date: date | None = None, limit: int = 100) -> list[Report]:
+        """Stored reports, newest first."""
+        query = select(reports).order_by(reports.c.id.desc()).limit(limit)
+        if kind is not None:
+            query = query.where(reports.c.kind == kind)
+        if league_date is not None:
+            query = query.where(reports.c.league_date == league_date)
+        with transaction(self.engine) as connection:
+            return [Report(**row) for row in connection.execute(query).mappings()]
+
+    def record_promotion(
+        self,
+        *,
+        model_name: str,
+        alias: str,
+        model_version: str,
+        model_digest: str,
+        previous_version: str | None,
+        reason: str,
+        evidence: Mapping[str, Any],
+        decided_by: str,
+    ) -> int:
+        """Append who was given the alias, and why; the promotion's id."""
+        values = {
+            "model_name": model_name,
+            "alias": alias,
+            "model_version": model_version,
+            "model_digest": model_digest,
+            "previous_version": previous_version,
+            "reason": reason,
+            "evidence": dict(evidence),
+            "decided_by": decided_by,
+        }
+        with transaction(self.engine) as connection:
+            return int(connection.execute(insert(promotions).values(values).returning(promotions.c.id)).scalar_one())
+
+    def promotion_history(self, model_name: str, alias: str = "champion", limit: int = 100) -> list[Promotion]:
+        """Promotions of a model, newest first."""
+        query = select(promotions).where(promotions.c.model_name == model_name, promotions.c.alias == alias)
+        with transaction(self.engine) as connection:
+            found = connection.execute(query.order_by(promotions.c.id.desc()).limit(limit)).mappings()
+            return [Promotion(**row) for row in found]
+
+    def record_performance(
+        self,
+        *,
+        model_name: str,
+        model_version: str,
+        minute: int,
+        alpha: float,
+        scope: str,
+        as_of: date,
+        n: int,
+        figures: Mapping[str, Any],
+    ) -> None:
+        """Store a model version's figures over ``scope`` as of a league date; computing them again replaces them."""
+        values = {
+            "model_name": model_name,
+            "model_version": model_version,
+            "minute": minute,
+            "alpha": alpha,
+            "scope": scope,
+            "as_of": as_of,
+            "n": n,
+            "figures": dict(figures),
+        }
+        statement = insert(model_performance).values(values)
+        statement = statement.on_conflict_do_update(
+            constraint="model_performance_identity_key",
+            set_={"n": n, "figures": statement.excluded.figures, "computed_at": func.clock_timestamp()},
+        )
+        with transaction(self.engine) as connection:
+            connection.execute(statement)
+
+    def performance(self, model_name: str, scope: str | None = None) -> list[dict[str, Any]]:
+        """Figures of a model's versions, newest league date first."""
+        query = select(model_performance).where(model_performance.c.model_name == model_name)
+        if scope is not None:
+            query = query.where(model_performance.c.scope == scope)
+        with transaction(self.engine) as connection:
+            found = connection.execute(query.order_by(model_performance.c.as_of.desc(), model_performance.c.id.desc()))
+            return [dict(row) for row in found.mappings()]
+
+    def put_alarm_state(self, name: str, subject: str, state: Mapping[str, Any]) -> None:
+        """Keep an alarm's state; it can always be computed again from the settlements."""
+        statement = insert(alarm_states).values(name=name, subject=subject, state=dict(state))
+        statement = statement.on_conflict_do_update(
+            constraint="alarm_states_pkey",
+            set_={"state": statement.excluded.state, "updated_at": func.clock_timestamp()},
+        )
+        with transaction(self.engine) as connection:
+            connection.execute(statement)
+
+    def alarm_state(self, name: str, subject: str) -> dict[str, Any] | None:
+        """An alarm's state, or None."""
+        query = select(alarm_states.c.state).where(alarm_states.c.name == name, alarm_states.c.subject == subject)
+        with transaction(self.engine) as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        return None if found is None else dict(found)
