@@ -171,8 +171,9 @@ class Supervisor:
             wave = [runner for name, runner in left.items() if name not in needed] or list(left.values())
             for runner in wave:
                 runner.ask_to_stop()
-            deadline = time.monotonic() + max(runner.service.stop_grace_s for runner in wave)
-            for runner in wave:
+            asked_at = time.monotonic()
+            for runner in sorted(wave, key=lambda each: each.service.stop_grace_s):
+                deadline = asked_at + runner.service.stop_grace_s
                 while runner.process is not None and runner.process.poll() is None and time.monotonic() < deadline:
                     if self._hurry.wait(0.05):
                         break
