@@ -1,0 +1,150 @@
+"""The board's live side: reads the event stream, keeps the night's state, and feeds the hub.
+
+One task per process. Any number of boards may run: each reads the same stream, so ids mean the same on all of them and
+a client may resume on another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from services.board_night import Change, Nights, event_text, state_text
+from services.board_state import BadEventError, EventLike, Game
+from services.hub import FIRST_ID, Hub, Message, id_key
+
+BATCH = 500
+BLOCK_MS = 1000
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 10.0
+
+
+class SourceDownError(Exception):
+    """The event stream or the database cannot be reached just now."""
+
+
+class EventSource(Protocol):
+    """Where events come from. ``read_after`` answers [] when nothing came in time; raises SourceDownError."""
+
+    async def read_after(self, last_id: str, *, block_ms: int, count: int) -> Sequence[EventLike]: ...
+
+
+class NightStore(Protocol):
+    """Reads of the database. Every method may raise SourceDownError; none is called on the event loop."""
+
+    def newest_night(self) -> str | None: ...
+    def nights(self, limit: int = 60) -> list[str]: ...
+    def games(self, league_date: str) -> list[Game]: ...
+    def reports(self, limit: int = 100) -> list[dict[str, Any]]: ...
+    def report(self, report_id: int) -> dict[str, Any] | None: ...
+    def ping(self) -> None: ...
+
+
+class Live:
+    """State and hub of one board process; ``run`` follows the stream until it is cancelled."""
+
+    def __init__(
+        self,
+        source: EventSource,
+        store: NightStore,
+        *,
+        heartbeat_s: float = 15.0,
+        room: int = 256,
+        memory: int = 2048,
+        max_clients: int = 1000,
+    ) -> None:
+        self.nights = Nights()
+        self.hub = Hub(self._present, room=room, memory=memory, max_clients=max_clients)
+        self.refused = 0
+        self.stream_up = False
+        self.started = False
+        self._source = source
+        self._store = store
+        self._heartbeat_s = heartbeat_s
+        self._log = structlog.get_logger("board")
+
+    def _present(self) -> str:
+        return state_text(self.nights, self.hub.newest)
+
+    async def run(self) -> None:
+        """Catches up, then follows. A stream that is away is tried again with growing pauses; nothing is lost by it."""
+        beat = asyncio.create_task(self._beat())
+        pause = FIRST_PAUSE_S
+        try:
+            while True:
+                try:
+                    if not self.started:
+                        await self._catch_up()
+                    await self._follow_once()
+                    pause = FIRST_PAUSE_S
+                except SourceDownError as error:
+                    if self.stream_up or pause == FIRST_PAUSE_S:
+                        self._log.warning("event stream is down", reason=str(error))
+                    self._mark(up=False)
+                    # What was trimmed or lost meanwhile cannot be known: afterwards everything is read anew.
+                    self.started = False
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE_S)
+        finally:
+            beat.cancel()
+            self.hub.close()
+
+    async def _catch_up(self) -> None:
+        """Everything the stream still holds, then what only the database knows of the night that is on."""
+        nights, last_id = Nights(), FIRST_ID
+        while events := await self._source.read_after(last_id, block_ms=0, count=BATCH):
+            for event in events:
+                last_id = event.id
+                self._take(nights, event)
+        try:
+            shown = nights.league_date or await asyncio.to_thread(self._store.newest_night)
+            if shown is not None:
+                nights.load(shown, await asyncio.to_thread(self._store.games, shown))
+        except SourceDownError as error:
+            self._log.warning("database is down: the board starts from the event stream alone", reason=str(error))
+        if nights.league_date is not None or self.nights.league_date is None:
+            self.nights = nights
+        self.hub.start_at(last_id)
+        self.hub.restate()
+        self.started = True
+
+    async def _follow_once(self) -> None:
+        events = await self._source.read_after(self.hub.newest, block_ms=BLOCK_MS, count=BATCH)
+        self._mark(up=True)
+        for event in events:
+            if id_key(event.id) <= id_key(self.hub.newest):
+                continue
+            change = self._take(self.nights, event)
+            if change is Change.EVENT:
+                self.hub.publish(Message(event.id, event_text(event, self.nights.game(event.game_id))))
+            elif change is Change.NIGHT:
+                self.hub.publish(Message(event.id, state_text(self.nights, event.id)))
+            else:
+                self.hub.advance(event.id)
+
+    def _take(self, nights: Nights, event: EventLike) -> Change:
+        try:
+            return nights.apply(event)
+        except BadEventError as error:
+            self.refused += 1
+            self._log.error("event refused", reason=str(error))
+            return Change.HIDDEN
+
+    def _mark(self, *, up: bool) -> None:
+        if up != self.stream_up:
+            self.stream_up = up
+            self.hub.whisper(self._heartbeat())
+
+    def _heartbeat(self) -> str:
+        stream = "up" if self.stream_up else "down"
+        return json.dumps({"type": "heartbeat", "at": datetime.now(UTC).isoformat(), "stream": stream})
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            self.hub.whisper(self._heartbeat())

@@ -1,0 +1,183 @@
+// One game's card. All text goes in through textContent, so nothing from the feed can become markup.
+
+import { describe, drawMargins, drawSimilar, minuteAt } from "./chart.js";
+import { lead, level, whereItIs } from "./format.js";
+import { covered } from "./night.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function make(tag, className, ...children) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...children);
+  return node;
+}
+
+function value(label, className) {
+  const term = make("dt", "", label);
+  const text = make("dd", className);
+  return { box: make("div", "value", term, text), text };
+}
+
+export class Card {
+  constructor(gameId) {
+    const id = `game-${gameId}`;
+    this.away = { code: make("span", "code"), score: make("span", "score") };
+    this.home = { code: make("span", "code"), score: make("span", "score") };
+    this.clock = make("span", "clock");
+    this.badges = make("span", "badges");
+    this.svg = document.createElementNS(SVG, "svg");
+    this.svg.setAttribute("role", "img");
+    this.svg.classList.add("chart");
+    this.readout = make("p", "readout");
+    this.readout.setAttribute("aria-hidden", "true");
+    this.forecast = value("Forecast", "strong");
+    this.stands = value("As it stands");
+    this.outcome = value("Outcome");
+    this.interval = make("p", "interval-text");
+    this.similar = new Similar();
+    this.teams = make("h3", "teams",
+      make("span", "team", this.away.code, this.away.score), make("span", "team", this.home.code, this.home.score));
+    this.teams.id = id;
+    this.figures = make("dl", "values", this.forecast.box, this.stands.box, this.outcome.box);
+    this.node = make("article", "card",
+      make("header", "card-top", this.teams, make("div", "state", this.clock, this.badges)),
+      make("div", "plot", this.svg, this.readout),
+      this.figures, this.interval, this.similar.node);
+    this.node.dataset.game = gameId;
+    this.node.setAttribute("aria-labelledby", id);
+    this.svg.addEventListener("pointermove", (event) => this.point(event.clientX));
+    this.svg.addEventListener("pointerleave", () => { this.readout.textContent = ""; });
+  }
+
+  show(game) {
+    this.game = game;
+    const { score } = game;
+    for (const [side, code, points, other] of [
+      [this.away, score.away, score.away_score, score.home_score],
+      [this.home, score.home, score.home_score, score.away_score],
+    ]) {
+      side.code.textContent = code;
+      side.score.textContent = score.status === "scheduled" || score.status === "postponed" ? "" : String(points);
+      side.code.parentElement.classList.toggle("leads", points > other);
+    }
+    this.node.dataset.status = score.status;
+    this.clock.textContent = whereItIs(score);
+    this.badges.replaceChildren(...badges(game));
+    drawMargins(this.svg, game);
+    this.values(game);
+    this.similar.show(game);
+  }
+
+  values({ score, forecast, settlement, disposition }) {
+    const text = (node, words) => { node.textContent = words; node.classList.toggle("none", words === "–"); };
+    const over = ["missed", "void"].includes(disposition?.disposition);
+    this.figures.hidden = over && !forecast && !settlement;
+    text(this.forecast.text, forecast ? lead(forecast.point, score) : "–");
+    text(this.stands.text, forecast ? lead(forecast.persistence, score) : "–");
+    text(this.outcome.text, settlement ? lead(settlement.actual, score) : "–");
+    if (forecast) {
+      const off = settlement ? ` · off by ${Math.abs(forecast.point - settlement.actual).toFixed(1)}` : "";
+      this.interval.textContent =
+        `${level(forecast.alpha)} interval ${lead(forecast.lower, score)} to ${lead(forecast.upper, score)}${off}`;
+    } else if (disposition?.reason) {
+      this.interval.textContent = disposition.reason;
+    } else {
+      this.interval.textContent = score.status === "live" || score.status === "scheduled"
+        ? "Forecast due at 6:00 of the second quarter" : "";
+    }
+  }
+
+  point(clientX) {
+    const margins = [0, ...(this.game.pattern?.margins ?? [])];
+    const minute = minuteAt(this.svg, clientX);
+    this.readout.textContent =
+      minute < margins.length ? `minute ${minute}: ${lead(margins[minute], this.game.score)}` : "";
+  }
+
+  /** Draws the eye once, when something worth seeing has come. */
+  flash() {
+    this.node.classList.remove("fresh");
+    requestAnimationFrame(() => this.node.classList.add("fresh"));
+  }
+
+  describe() {
+    const { score } = this.game;
+    return `${score.away} at ${score.home}. ${describe(this.game)}`;
+  }
+}
+
+function badges(game) {
+  const shown = [];
+  const add = (kind, words, title) => {
+    const badge = make("span", `badge ${kind}`, words);
+    if (title) badge.title = title;
+    shown.push(badge);
+  };
+  const disposition = game.disposition?.disposition ?? (game.forecast ? "forecast" : null);
+  const inside = covered(game);
+  if (inside === true) add("in", "✓ inside");
+  if (inside === false) add("out", "✗ outside");
+  if (disposition === "forecast" && inside === null) add("forecast", "◆ forecast");
+  if (disposition === "missed") add("missed", "missed", game.disposition.reason ?? "");
+  if (disposition === "void") add("void", "void", game.disposition.reason ?? "");
+  if (game.settlement?.state === "provisional") add("soft", "provisional");
+  const revisions = game.forecast?.revision ?? 0;
+  if (revisions > 0) add("soft", `revision ${revisions}`, "The score was corrected before the half, so the forecast was made again");
+  return shown;
+}
+
+/** "How such games went on": the most similar past games, drawn only while open. */
+class Similar {
+  constructor() {
+    this.summary = make("summary", "");
+    this.svg = document.createElementNS(SVG, "svg");
+    this.svg.classList.add("chart");
+    this.svg.setAttribute("role", "img");
+    this.svg.setAttribute("aria-label", "Margin paths of the similar games; the table says the same in numbers");
+    this.rows = make("tbody", "");
+    const head = make("tr", "");
+    for (const [words, className] of [["game", ""], ["after 6:00", "number"], ["at the half", "number"]]) {
+      const cell = make("th", className, words);
+      cell.scope = "col";
+      head.append(cell);
+    }
+    this.mix = make("p", "mix");
+    this.node = make("details", "similar", this.summary, this.svg,
+      make("table", "", make("thead", "", head), this.rows), this.mix);
+    this.node.hidden = true;
+    this.node.addEventListener("toggle", () => this.draw());
+  }
+
+  show(game) {
+    this.game = game;
+    const similar = game.forecast?.similar ?? [];
+    this.node.hidden = similar.length === 0;
+    this.summary.textContent = `How ${similar.length} such games went on`;
+    const key = game.forecast ? `${game.forecast.prediction_id}/${game.pattern?.margins.length}` : "";
+    if (key !== this.key) { this.key = key; this.draw(); }
+  }
+
+  draw() {
+    if (!this.node.open || this.node.hidden) return;
+    const { similar, components, weights, model_version: version } = this.game.forecast;
+    drawSimilar(this.svg, this.game, -1);
+    this.rows.replaceChildren(...similar.map((one, i) => {
+      const name = make("td", "", make("span", "pair", `${one.away} at ${one.home}`), make("time", "", one.date));
+      const row = make("tr", "", name, make("td", "number", lead(one.change, one)), make("td", "number", lead(one.margin_24, one)));
+      row.addEventListener("pointerenter", () => drawSimilar(this.svg, this.game, i));
+      row.addEventListener("pointerleave", () => drawSimilar(this.svg, this.game, -1));
+      return row;
+    }));
+    const parts = Object.entries(components ?? {}).filter(([, points]) => typeof points === "number").map(([name, points]) => {
+      const weight = weights?.[name];
+      return `${name} ${signed(points)}${typeof weight === "number" ? ` × ${weight.toFixed(2)}` : ""}`;
+    });
+    this.mix.textContent = [...parts, `model ${version}`].join(" · ");
+  }
+}
+
+function signed(points) {
+  const text = Number(points.toFixed(1)).toString().replace("-", "−");
+  return points > 0 ? `+${text}` : text;
+}

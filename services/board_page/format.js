@@ -1,0 +1,47 @@
+// Words and numbers as a reader sees them. Pure functions.
+
+/** "BOS +4.2": who leads and by how much; margin is home minus away in points. */
+export function lead(margin, score, digits = 1) {
+  const rounded = Number(margin.toFixed(digits));
+  if (rounded === 0) return "even";
+  const by = Math.abs(rounded).toFixed(Number.isInteger(rounded) ? 0 : digits);
+  return `${rounded > 0 ? score.home : score.away} +${by}`;
+}
+
+/** "5 of 6": a count of a whole. */
+export function share(part, whole) {
+  return `${part} of ${whole}`;
+}
+
+/** "95%" for 0.05: the level an interval promises. */
+export function level(alpha) {
+  return `${Number(((1 - alpha) * 100).toFixed(1))}%`;
+}
+
+/** "Friday 3 February 2023" for "2023-02-03", whatever the reader's time zone. */
+export function longDate(isoDate) {
+  const when = new Date(`${isoDate}T12:00:00Z`);
+  if (Number.isNaN(when.getTime())) return isoDate;
+  return new Intl.DateTimeFormat("en-GB", {
+    weekday: "long", day: "numeric", month: "long", year: "numeric", timeZone: "UTC",
+  }).format(when);
+}
+
+const SOURCES = {
+  simulated: "simulated league",
+  recorded: "replay of recorded games",
+  archive: "replay of recorded games",
+  nba: "live NBA",
+  live: "live NBA",
+};
+
+/** What the source badge says. */
+export function sourceName(source) {
+  return SOURCES[source] ?? `source: ${source}`;
+}
+
+/** "Q2 6:21", "Halftime", "Final", "7:30 pm ET": where a game is. */
+export function whereItIs(score) {
+  if (score.status === "postponed") return "Postponed";
+  return score.status_text.trim() || (score.status === "live" ? "Live" : "Scheduled");
+}

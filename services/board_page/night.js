@@ -1,0 +1,78 @@
+// The night as the page knows it: one present state, then events in order. No DOM here.
+
+const LATER_WINS = new Set(["forecast", "settlement"]);
+const PARTS = new Set(["score", "pattern", "forecast", "settlement", "disposition"]);
+
+export class Night {
+  constructor() {
+    this.leagueDate = null;
+    this.source = null;
+    this.lastId = null;
+    this.games = new Map();
+  }
+
+  /** Takes a whole state; the answer says which games were there before. */
+  replace(message) {
+    this.leagueDate = message.league_date;
+    this.source = message.source;
+    if (message.last_id) this.lastId = message.last_id;
+    this.games = new Map(message.games.map((game) => [game.game_id, game]));
+  }
+
+  /** Takes one event; returns the game it changed, or null when it changed nothing. */
+  apply(event) {
+    if (!PARTS.has(event.type)) return null;
+    if (this.lastId !== null && !isLater(event.id, this.lastId)) return null;
+    this.lastId = event.id;
+    const game = this.games.get(event.game_id) ?? { game_id: event.game_id };
+    const before = game[event.type];
+    if (LATER_WINS.has(event.type) && before && event.data.revision < before.revision) return null;
+    const next = { ...game, [event.type]: event.data, updated_at: event.at };
+    this.games.set(event.game_id, next);
+    if (event.type === "score") {
+      this.leagueDate ??= event.data.league_date;
+      this.source ??= event.data.source;
+    }
+    return next;
+  }
+
+  /** Games with a score line: live ones first, then those to come, then finished ones. */
+  inOrder() {
+    const rank = { live: 0, scheduled: 1, final: 2, postponed: 3 };
+    return [...this.games.values()]
+      .filter((game) => game.score)
+      .sort((a, b) => rank[a.score.status] - rank[b.score.status] || a.game_id.localeCompare(b.game_id));
+  }
+
+  totals() {
+    const games = this.inOrder();
+    const ended = (word) => games.filter((game) => game.disposition?.disposition === word).length;
+    const settled = games.filter((game) => game.forecast && game.settlement);
+    const mean = (values) => (values.length ? values.reduce((sum, one) => sum + one, 0) / values.length : null);
+    return {
+      games: games.length,
+      live: games.filter((game) => game.score.status === "live").length,
+      final: games.filter((game) => game.score.status === "final").length,
+      forecast: games.filter((game) => game.forecast).length,
+      missed: ended("missed"),
+      void: ended("void"),
+      settled: settled.map((game) => covered(game)),
+      alpha: settled[0]?.forecast.alpha ?? null,
+      mae: mean(settled.map((game) => Math.abs(game.forecast.point - game.settlement.actual))),
+      maePersistence: mean(settled.map((game) => Math.abs(game.forecast.persistence - game.settlement.actual))),
+    };
+  }
+}
+
+/** Whether the outcome lies inside the forecast's interval; null while either is missing. */
+export function covered(game) {
+  if (!game.forecast || !game.settlement) return null;
+  if (typeof game.settlement.covered === "boolean") return game.settlement.covered;
+  return game.forecast.lower <= game.settlement.actual && game.settlement.actual <= game.forecast.upper;
+}
+
+function isLater(a, b) {
+  const [aMs, aSeq] = a.split("-").map(Number);
+  const [bMs, bSeq] = b.split("-").map(Number);
+  return aMs > bMs || (aMs === bMs && aSeq > bSeq);
+}

@@ -1,0 +1,141 @@
+"""The board's HTTP routes: the page, nights and reports as JSON or HTML, probes and counters."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+
+from services.board_live import Live, NightStore, SourceDownError
+from services.board_night import night_body
+from services.board_reports import list_page, page, report_page
+
+PAGE = Path(__file__).with_name("board_page")
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+Read = TypeVar("Read")
+
+
+class LiveCollector(Collector):
+    """The hub's own counters, read when scraped."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def collect(self) -> list[Metric]:
+        """Clients, messages sent, clients dropped, events refused, whether the stream answers."""
+        hub = self._live.hub
+        return [
+            GaugeMetricFamily("halftime_board_clients", "WebSocket clients connected", value=hub.clients),
+            CounterMetricFamily("halftime_board_messages_sent", "Messages queued to clients", value=hub.sent),
+            CounterMetricFamily("halftime_board_clients_dropped", "Clients dropped for being slow", value=hub.dropped),
+            CounterMetricFamily(
+                "halftime_board_events_refused", "Events that were malformed", value=self._live.refused
+            ),
+            GaugeMetricFamily(
+                "halftime_board_stream_up", "1 when the event stream answers", value=self._live.stream_up
+            ),
+        ]
+
+
+class Routes:
+    """The HTTP routes; database reads run in threads, with a named answer when the database is away."""
+
+    def __init__(self, live: Live, store: NightStore) -> None:
+        self._live = live
+        self._store = store
+        self._registry = CollectorRegistry()
+        self._registry.register(LiveCollector(live))
+
+    async def home(self, request: Request) -> Response:
+        """The page."""
+        return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+    async def games(self, request: Request) -> Response:
+        """The night that is on, or the one that ``?date=YYYY-MM-DD`` names."""
+        wanted = request.query_params.get("date")
+        nights = self._live.nights
+        if wanted is None or wanted == nights.league_date:
+            return _json({"last_id": self._live.hub.newest, **night_body(nights.league_date, nights.games())})
+        if not _is_date(wanted):
+            return _json({"error": f"date={wanted[:20]!r} is not a league date: write it as 2023-02-03"}, 400)
+        found = await self._read(lambda: self._store.games(wanted))
+        return found if isinstance(found, Response) else _json(night_body(wanted, found))
+
+    async def nights(self, request: Request) -> Response:
+        """League dates that have games, newest first."""
+        found = await self._read(self._store.nights)
+        return found if isinstance(found, Response) else _json({"nights": found})
+
+    async def reports(self, request: Request) -> Response:
+        """The list of reports."""
+        found = await self._read(self._store.reports)
+        if isinstance(found, Response):
+            return HTMLResponse(page("Reports", "<h2>Reports cannot be read</h2><p>The database is down.</p>"), 503)
+        return HTMLResponse(list_page(found))
+
+    async def report(self, request: Request) -> Response:
+        """One report as HTML."""
+        found = await self._read(lambda: self._store.report(request.path_params["report_id"]))
+        if isinstance(found, Response):
+            return HTMLResponse(page("Report", "<h2>The report cannot be read</h2><p>The database is down.</p>"), 503)
+        if found is None:
+            return HTMLResponse(page("Report", "<h2>No such report</h2>"), 404)
+        return HTMLResponse(report_page(found))
+
+    async def report_json(self, request: Request) -> Response:
+        """One report as it is stored."""
+        found = await self._read(lambda: self._store.report(request.path_params["report_id"]))
+        if isinstance(found, Response):
+            return found
+        return _json(found) if found is not None else _json({"error": "no such report"}, 404)
+
+    async def livez(self, request: Request) -> Response:
+        """This process runs; nothing else is asked."""
+        return _json({"status": "live"})
+
+    async def readyz(self, request: Request) -> Response:
+        """200 once the state has been read and while the stream answers; the database is named but not required."""
+        database = await self._read(self._store.ping)
+        parts = {
+            "state": "read" if self._live.started else "not read yet",
+            "stream": "up" if self._live.stream_up else "down",
+            "database": "down" if isinstance(database, Response) else "up",
+        }
+        ready = self._live.started and self._live.stream_up
+        return _json({"status": "ready" if ready else "not ready", **parts}, 200 if ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus text of this process's hub."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _read(self, call: Callable[[], Read]) -> Read | Response:
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(call), timeout=5.0)
+        except (SourceDownError, TimeoutError):
+            return _json({"error": "the database cannot be read just now; the live board goes on without it"}, 503)
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    if status >= 400:
+        return JSONResponse(body, status)
+    return Response(msgspec.json.encode(body), media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def _is_date(text: str) -> bool:
+    if not DATE.fullmatch(text):
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
