@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from flows.issue import Issued
+from flows.issue import Issued, issued_before
 from flows.settling import Seen
 from models.game import completed_minutes, margins
 from services.broadcast import BroadcastUnavailable, Event
+from services.store import Official
 from services.ticks import Tick
 
 log = structlog.get_logger("announce")
@@ -61,6 +62,12 @@ class Announcer:
         """The official forecast or a revision of it."""
         self._forecasts.add((tick.game_id, issued.revision))
         self._publish("forecast", tick.game_id, issued.event_data())
+
+    def forecast_again(self, tick: Tick, official: Official) -> None:
+        """A forecast committed earlier, told again once by a process that may have died before telling it."""
+        if (tick.game_id, official.revision) not in self._forecasts:
+            self._forecasts.add((tick.game_id, official.revision))
+            self._publish("forecast", tick.game_id, issued_before(official))
 
     def settlement(self, tick: Tick, seen: Seen) -> None:
         """The halftime outcome and how the forecast did."""

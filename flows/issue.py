@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
-from uuid import UUID
 
 from bentos.contracts import PredictRequest, prediction_row
 from models.clock import OFFICIAL_MINUTE
 from services.answer import Prediction
-from services.store import Official, OfficialResult, Store
+from services.store import Official, OfficialRow, Outcome, PredictionRow, Store
 from services.ticks import Tick
 
 SHOWN_SIMILAR = 5
@@ -84,12 +83,24 @@ class ForecastIssuer:
             request.pattern, alpha=request.alpha, game_id=request.game_id, home=request.home, away=request.away,
             minute=request.minute, request_id=request.request_id,
         )
-        official = Official(
-            game_id=tick.game_id, minute=minute, revision=revision, prediction_id=UUID(str(answer.prediction_id)),
-            tick_digest=tick.snapshot.digest, persistence=pattern[-1], polled_at=tick.polled_at,
-            queued_at=tick.queued_at, forecast_at=self._now(),
+        official = OfficialRow(
+            game_id=tick.game_id, minute=minute, revision=revision, tick_digest=tick.snapshot.digest,
+            persistence=pattern[-1], polled_at=tick.polled_at, queued_at=tick.queued_at, forecast_at=self._now(),
         )
-        result, committed_at = self._store.record_official(prediction_row(request, answer), official)
-        if result is OfficialResult.REFUSED:
+        result = self._store.record_official(PredictionRow.from_json(prediction_row(request, answer)), official)
+        if result.outcome is Outcome.REFUSED or result.committed_at is None:
             return None
-        return Issued(tick.game_id, minute, revision, pattern[-1], answer, committed_at or self._now())
+        return Issued(tick.game_id, minute, revision, pattern[-1], answer, result.committed_at)
+
+
+def issued_before(official: Official) -> dict[str, Any]:
+    """The ``forecast`` event of an official forecast read back from the database (without its similar games)."""
+    made = official.prediction
+    parts = made.components
+    return {
+        "minute": official.minute, "revision": official.revision, "point": made.point, "lower": made.lower,
+        "upper": made.upper, "alpha": made.alpha, "persistence": official.persistence,
+        "model_version": made.model_version, "prediction_id": str(made.id), "similar": parts.get("similar", []),
+        "components": {name: parts.get(name) for name in ("dejavu", "lstm")}, "weights": parts.get("weights", {}),
+        "committed_at": official.committed_at.isoformat(),
+    }

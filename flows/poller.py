@@ -8,6 +8,7 @@ next poll would not bring again, so a kill costs nothing but time.
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,24 +17,39 @@ from typing import Protocol
 
 import structlog
 
-from flows.lease import LeaseKeeper
+from flows import wiring
+from flows.lease import LeaseKeeper, holder_name
+from flows.presence import Presence
 from models.game import Snapshot, Status, Verdict, supersedes
-from services.feed import Backoff, FeedError, FeedThrottled
+from services.feed import Fetched
+from services.feed_backoff import Backoff
+from services.feed_errors import (
+    FeedBlocked,
+    FeedError,
+    FeedServerError,
+    FeedThrottled,
+    FeedTimeout,
+    FeedUnreachable,
+)
+from services.settings import get_settings
+from services.telemetry import configure_logging
 from services.ticks import Tick, TicksUnavailable
-from services.wire import ScoreboardGame, WireError
+from services.wire import ScoreboardGame
 
 log = structlog.get_logger("poller")
 
 # The play-by-play may lag the scoreboard behind a cache: ask again this many polls before believing it.
 LAG_POLLS = 12
+# States of the whole feed, to be waited out; any other is one file's trouble and the next poll asks again.
+HOST_STATES = (FeedBlocked, FeedThrottled, FeedServerError, FeedTimeout, FeedUnreachable)
 
 
 class Feed(Protocol):
     """What the poller needs of the feed client."""
 
-    async def scoreboard(self) -> list[ScoreboardGame] | None: ...
+    async def scoreboard(self) -> Fetched[tuple[ScoreboardGame, ...]]: ...
 
-    async def playbyplay(self, game: ScoreboardGame) -> Snapshot | None: ...
+    async def playbyplay(self, game: ScoreboardGame) -> Fetched[Snapshot]: ...
 
 
 class Stream(Protocol):
@@ -96,11 +112,13 @@ class Poller:
         self._backoff = Backoff(base_s=interval_s, cap_s=max(60.0 * interval_s / 5.0, interval_s), seed=0)
         self.counts = PollCounts()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Polls until ``stop`` is set; stands by while another poller holds the lease."""
+    async def run(self, stop: asyncio.Event, *, stand_by: bool = True) -> bool:
+        """Polls until ``stop`` is set. While another poller holds the lease, stands by or, told not to, returns False."""
         due = time.monotonic()
         while not stop.is_set():
             if not await self._lease.held():
+                if not stand_by:
+                    return False
                 self._games.clear()  # whoever held the lease meanwhile has moved on
                 await _pause(stop, self._lease.retry_s)
                 due = time.monotonic()
@@ -113,19 +131,18 @@ class Poller:
                 due = time.monotonic()
             await _pause(stop, due - time.monotonic())
         await self._lease.release()
+        return True
 
     async def poll_once(self) -> float:
         """One poll. Returns the seconds the feed asked to be left alone (0: poll again on time)."""
         self.counts.polls += 1
         try:
-            board = await self._feed.scoreboard()
-        except (FeedError, WireError) as error:
+            board = (await self._feed.scoreboard()).value
+        except FeedError as error:
             return self._failed(error)
         self._backoff.succeeded()
         self.counts.last_poll_at = self._now()
-        if board is None:  # not modified: nothing changed since the last poll, only laggards need another look
-            board = []
-        self.counts.games = len(board) or self.counts.games
+        self.counts.games = len(board)
         changed = [game for game in board if self._games.setdefault(game.game_id, _Game()).line != _line(game)]
         waits = await asyncio.gather(*(self._refresh(game) for game in changed))
         return max(waits, default=0.0)
@@ -135,11 +152,8 @@ class Poller:
         polled_at = self._now()
         try:
             snapshot = await self._snapshot(game)
-        except (FeedError, WireError) as error:
+        except FeedError as error:
             return self._failed(error, game.game_id)
-        if snapshot is None:
-            known.line = _line(game)
-            return 0.0
         verdict = supersedes(known.head, snapshot)
         if verdict is Verdict.STALE:
             self.counts.stale += 1
@@ -159,10 +173,10 @@ class Poller:
             self.counts.ticks += 1
         return 0.0
 
-    async def _snapshot(self, game: ScoreboardGame) -> Snapshot | None:
+    async def _snapshot(self, game: ScoreboardGame) -> Snapshot:
         if game.status is Status.LIVE or game.status is Status.FINAL:
             self.counts.play_by_plays += 1
-            return await self._feed.playbyplay(game)
+            return (await self._feed.playbyplay(game)).value
         return Snapshot(game_id=game.game_id, home=game.home, away=game.away, status=game.status)
 
     def _tick(self, game: ScoreboardGame, snapshot: Snapshot, polled_at: datetime) -> Tick:
@@ -176,11 +190,10 @@ class Poller:
             polled_at=polled_at,
         )
 
-    def _failed(self, error: Exception, game_id: str | None = None) -> float:
+    def _failed(self, error: FeedError | TicksUnavailable, game_id: str | None = None) -> float:
         self.counts.failed(error)
-        asked = error.retry_after_s if isinstance(error, FeedThrottled) else None
-        wait_s = self._backoff.failed(asked)
-        log.warning("feed failed", state=type(error).__name__, game_id=game_id, error=str(error), wait_s=round(wait_s, 3))
+        wait_s = self._backoff.failed(error) if isinstance(error, HOST_STATES) else 0.0
+        log.warning("poll failed", state=type(error).__name__, game_id=game_id, error=str(error), wait_s=round(wait_s, 3))
         return wait_s
 
 
@@ -192,3 +205,20 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stop.wait(), timeout=seconds)
     except TimeoutError:
         return
+
+
+async def _main() -> None:
+    settings = get_settings()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    async with wiring.poller(settings) as poller:
+        with Presence("poll-live-games", holder_name(), poller.counts.line):
+            await poller.run(stop)
+        log.info("poller stops", figures=poller.counts.line())
+
+
+if __name__ == "__main__":
+    configure_logging(get_settings().log_level)
+    asyncio.run(_main())

@@ -24,7 +24,7 @@ from flows.settling import settle_game
 from models.clock import OFFICIAL_MINUTE
 from models.game import Snapshot, Status, Verdict, half_over, official_due, pattern, supersedes
 from services.client import ForecasterError
-from services.store import Store
+from services.store import Official, Store
 from services.ticks import Delivery, Tick, TicksUnavailable
 
 log = structlog.get_logger("predictor")
@@ -69,9 +69,7 @@ class _Game:
 
     head: Snapshot | None
     disposition: str | None
-    official_pattern: tuple[int, ...] | None
-    revision: int = -1
-    outcome: object = None
+    official: Official | None
     owed: list[str] = field(default_factory=list)
 
 
@@ -79,28 +77,53 @@ class Predictor:
     """Consumes ticks until told to stop. ``consumer`` names this process in the consumer group."""
 
     def __init__(
-        self, store: Store, stream: Stream, issuer: ForecastIssuer, announcer: Announcer, *, consumer: str,
+        self, store: Store, stream: Stream, issuer: ForecastIssuer, announcer: Announcer,
+        lease: LeaseKeeper, *, consumer: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store, self._stream, self._issuer, self._announce = store, stream, issuer, announcer
-        self._consumer, self._now = consumer, now
+        self._lease, self._consumer, self._now = lease, consumer, now
         self._games: dict[str, _Game] = {}
         self._owed: dict[str, Tick] = {}
         self._claimed_at = float("-inf")
         self.counts = PredictCounts()
 
-    def run(self, stop: threading.Event) -> None:
-        """Handles ticks until ``stop``; waits out servers that are away, losing nothing."""
+    def run(self, stop: threading.Event, *, stand_by: bool = True) -> bool:
+        """Handles ticks until ``stop``; waits out servers that are away, losing nothing.
+
+        While another predictor holds the lease, stands by or, told not to, returns False.
+        """
         while not stop.is_set():
+            if not self._lease.renew_if_due():
+                if not stand_by:
+                    return False
+                self._forget()
+                stop.wait(self._lease.retry_s)
+                continue
             try:
                 self.step(block_ms=200)
             except (TicksUnavailable, OperationalError) as error:
                 self.counts.waits += 1
-                self._games.clear()  # what was not committed must be read again
+                self._forget()
                 log.warning("waiting for a server", error=str(error).splitlines()[0])
                 # Entries are not claimed again while the database is away: each claim counts towards the dead letter.
-                while not stop.wait(0.5) and not self._store.reachable():
+                while not stop.wait(0.5) and not self._reachable():
                     self.counts.waits += 1
+
+        self._lease.give_back()
+        return True
+
+    def _reachable(self) -> bool:
+        try:
+            self._store.ping()
+        except OperationalError:
+            return False
+        return True
+
+    def _forget(self) -> None:
+        """What was not committed, or was handled by somebody else meanwhile, must be read again."""
+        self._games.clear()
+        self._owed.clear()
 
     def step(self, block_ms: int) -> int:
         """Takes what waits in the stream, handles the newest state of each game; returns the entries taken."""
@@ -143,12 +166,10 @@ class Predictor:
             game_id=game_id, source=tick.source, league_date=tick.league_date, home=tick.snapshot.home,
             away=tick.snapshot.away, tip_at=tick.tip_at,
         )
-        official = self._store.latest_official(game_id, OFFICIAL_MINUTE)
         game = _Game(
             head=self._store.latest_snapshot(game_id),
             disposition=self._store.disposition(game_id),
-            official_pattern=tuple(int(value) for value in official.pattern) if official else None,
-            revision=official.revision if official else -1,
+            official=self._store.latest_official(game_id, OFFICIAL_MINUTE),
         )
         self._games[game_id] = game
         return game
@@ -178,17 +199,19 @@ class Predictor:
             game.owed = []
 
     def _forecast(self, game: _Game, tick: Tick) -> None:
-        wanted = pattern(tick.snapshot, OFFICIAL_MINUTE)
-        if wanted == game.official_pattern:
-            self._announce.forecast_again(tick)
+        wanted, standing = pattern(tick.snapshot, OFFICIAL_MINUTE), game.official
+        if standing is not None and wanted == tuple(standing.pattern):
+            self._announce.forecast_again(tick, standing)
             return
-        issued = self._issuer.issue(tick, wanted, minute=OFFICIAL_MINUTE, revision=game.revision + 1)
+        revision = 0 if standing is None else standing.revision + 1
+        issued = self._issuer.issue(tick, wanted, minute=OFFICIAL_MINUTE, revision=revision)
+        # What stands is what the database holds, whoever wrote it.
+        game.official = self._store.latest_official(tick.game_id, OFFICIAL_MINUTE)
+        game.disposition = self._store.disposition(tick.game_id)
         if issued is None:  # missed or void was decided first
-            game.disposition = self._store.disposition(tick.game_id)
             return
         self.counts.forecasts += issued.revision == 0
         self.counts.revisions += issued.revision > 0
-        game.official_pattern, game.revision, game.disposition = wanted, issued.revision, "forecast"
         self._announce.forecast(tick, issued)
 
     def _at_half(self, game: _Game, tick: Tick) -> None:
@@ -210,3 +233,19 @@ class Predictor:
             self.counts.missed += disposition == "missed"
             self.counts.void += disposition == "void"
             self._announce.disposition(tick, disposition, reason)
+
+
+def _main() -> None:
+    settings = get_settings()
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    with wiring.predictor(settings) as predictor:
+        with Presence("run-predictions", holder_name(), predictor.counts.line):
+            predictor.run(stop)
+        log.info("predictor stops", figures=predictor.counts.line())
+
+
+if __name__ == "__main__":
+    configure_logging(get_settings().log_level)
+    _main()

@@ -6,30 +6,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.game import Snapshot
-from models.settlement import Outcome, outcome
-from services.store import Store
+from models.settlement import outcome, settle
+from services.store import Actual, Official, Outcome, Store
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What settling a game found: ``new`` when the outcome or its state was not yet recorded."""
+    """What settling a game found. ``new``: the outcome, or its state, was not recorded yet; ``settled`` counts forecasts."""
 
     new: bool
     settled: int = 0
-    result: Outcome | None = None
-    revision: int = 0
-    official: dict[str, Any] | None = None
+    actual: Actual | None = None
+    official: Official | None = None
 
     def event_data(self) -> dict[str, Any]:
         """The board's ``settlement`` event."""
-        assert self.result is not None
-        official = self.official or {}
-        return {
-            "state": self.result.state.value, "revision": self.revision, "actual": self.result.margin,
-            "home_24": self.result.home, "away_24": self.result.away, "error": official.get("error"),
-            "covered": official.get("covered"), "point": official.get("point"), "lower": official.get("lower"),
-            "upper": official.get("upper"),
+        assert self.actual is not None
+        data: dict[str, Any] = {
+            "state": self.actual.state, "revision": self.actual.revision, "actual": self.actual.margin,
+            "home_24": self.actual.home_24, "away_24": self.actual.away_24, "error": None, "covered": None,
+            "point": None, "lower": None, "upper": None,
         }
+        if self.official is not None:
+            made = self.official.prediction
+            scored = settle(
+                point=made.point, lower=made.lower, upper=made.upper, persistence=self.official.persistence,
+                actual=self.actual.margin,
+            )
+            data |= {"error": scored.error, "covered": scored.covered}
+            data |= {"point": made.point, "lower": made.lower, "upper": made.upper}
+        return data
 
 
 def settle_game(store: Store, snapshot: Snapshot, source: str = "feed") -> Seen:
@@ -38,20 +44,19 @@ def settle_game(store: Store, snapshot: Snapshot, source: str = "feed") -> Seen:
     if result is None:
         return Seen(new=False)
     recorded = store.record_actual(
-        game_id=snapshot.game_id, margin=result.margin, home_24=result.home, away_24=result.away,
-        state=result.state.value, source=source,
+        snapshot.game_id, result.margin, result.home, result.away, state=result.state.value, source=source
     )
     settled = store.settle(snapshot.game_id)
     return Seen(
-        new=recorded.new, settled=settled.inserted, result=result, revision=recorded.revision,
-        official=settled.latest,
+        new=recorded.outcome is Outcome.RECORDED, settled=len(settled), actual=recorded.actual,
+        official=store.latest_official(snapshot.game_id),
     )
 
 
 def settle_all(store: Store) -> dict[str, int]:
     """Settles every game whose newest snapshot is past the half: the reconciler that the schedule runs."""
     figures = {"games": 0, "outcomes": 0, "settlements": 0}
-    for snapshot in store.snapshots_to_settle():
+    for snapshot in store.unsettled_snapshots():
         seen = settle_game(store, snapshot)
         figures["games"] += 1
         figures["outcomes"] += seen.new

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     poll_interval_s: float = Field(default=5.0, gt=0, description="seconds of feed time between two polls")
     replay_speed: float = Field(default=60.0, gt=0, description="how many times faster the replay's clock runs")
     replay_date: date | None = Field(default=None, description="league date to replay; unset: the default night")
+    replay_hold: bool = Field(default=False, description="the replay's clock waits for POST /replay/start")
     archive_index_url: str = "https://raw.githubusercontent.com/shufinskiy/nba_data/main/list_data.txt"
 
     # Forecast
@@ -69,7 +70,7 @@ class Settings(BaseSettings):
     )
     alpha: float = Field(default=0.05, gt=0, lt=1, description="miss rate of the official forecast's interval")
     recalibrate_min_games: int = Field(default=100, ge=20, description="settled games needed for a new calibration")
-    simulated_seed: int = 20130
+    simulated_seed: int = Field(default=15, description="seed of the simulated league")
 
     # Board
     allowed_origins: tuple[str, ...] = Field(default=(), description="extra Origins that may open the WebSocket")

@@ -27,6 +27,7 @@ _OFFICIAL = text(
     WHERE s.minute = :minute AND s.game_id = ANY(:games)
     """
 )
+_NEWEST = text("SELECT max(g.league_date) FROM games g JOIN official_forecasts f USING (game_id)")
 _ACTUALS = text("SELECT * FROM standing_actuals WHERE game_id = ANY(:games)")
 _SETTLED = text(
     """
@@ -78,6 +79,12 @@ class NightStore:
     """The part of the store that reads a whole night."""
 
     engine: Engine
+
+    def newest_night(self) -> date | None:
+        """The latest league date with an official forecast, or None."""
+        with transaction(self.engine) as connection:
+            found: date | None = connection.execute(_NEWEST).scalar_one_or_none()
+        return found
 
     def night(self, league_date: date, source: str | None = None, minute: int = 18) -> Night:
         """Everything known of a league date's games and their official forecasts at ``minute``."""

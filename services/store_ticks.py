@@ -40,6 +40,15 @@ _TO_SETTLE = text(
     """
 )
 
+_UNSETTLED = text(
+    """
+    SELECT DISTINCT ON (t.game_id) t.snapshot::text
+    FROM ticks t LEFT JOIN standing_actuals a ON a.game_id = t.game_id
+    WHERE a.state IS DISTINCT FROM 'final' AND (t.elapsed_s >= 1440 OR t.status = 'final')
+    ORDER BY t.game_id, t.id DESC
+    """
+)
+
 
 class TickStore:
     """The part of the store that writes and reads ``ticks``."""
@@ -75,6 +84,11 @@ class TickStore:
         """The newest snapshot of every game from its second period on whose outcome is not final yet."""
         with transaction(self.engine) as connection:
             return [Snapshot.from_json(found) for found in connection.execute(_TO_SETTLE).scalars()]
+
+    def unsettled_snapshots(self) -> list[Snapshot]:
+        """The newest snapshot of every game past its half whose outcome is not final yet, by game id."""
+        with transaction(self.engine) as connection:
+            return [Snapshot.from_json(found) for found in connection.execute(_UNSETTLED).scalars()]
 
     def prune_ticks(self, before: datetime) -> int:
         """Delete snapshots seen before ``before``; how many. Forecasts keep their own patterns."""

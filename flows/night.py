@@ -1,0 +1,156 @@
+"""One night, from an empty folder to the report: the stack, history, a champion, the replay, the nightly flows.
+
+The night is over when every game of the slate is decided (forecast, missed or void) and every half that was played is
+settled for good; there is no need to play the second halves out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import httpx
+import structlog
+
+from flows import wiring
+from flows.backfill import ensure_history
+from flows.clientprobe import ClientProbe
+from flows.deployments import run_deployed
+from flows.report import build_report, store_client_times, write_page
+from flows.settling import settle_all
+from flows.slate import pick_night
+from flows.train import ensure_champion
+from infra import services_table
+from infra.local import LocalStack
+from infra.service import Event
+from models.settlement import OutcomeState
+from monitoring.night import NightReport
+from services.settings import Settings
+from services.store import Night
+
+log = structlog.get_logger("night")
+
+GRACE_S = 20.0
+LIVE = (*services_table.SERVING, *services_table.REPLAY, *services_table.LIVE)
+
+
+class NightError(RuntimeError):
+    """The night could not be finished; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class NightProgress:
+    """Where the replayed night is: shown while it runs."""
+
+    feed_now: str
+    games: int
+    forecast: int
+    missed: int
+    void: int
+    settled: int
+    final: int
+
+
+class Watcher:
+    """What the night tells whoever watches; the command line draws it, tests ignore it."""
+
+    def stage(self, text: str) -> None:
+        """A new stage begins."""
+
+    def share(self, text: str, done: float) -> None:
+        """The share 0..1 of the present stage that is done."""
+
+    def service(self, event: Event) -> None:
+        """A service of the stack changed its state."""
+
+    def night(self, progress: NightProgress) -> None:
+        """The replayed night moved on."""
+
+
+def run_night(
+    settings: Settings, *, league_date: date | None = None, nightly: bool = True, watcher: Watcher | None = None,
+    hold: Callable[[], None] | None = None,
+) -> NightReport:
+    """Replays one night through the live path and reports on it; everything is stopped again at the end.
+
+    ``hold`` is called before the stack is stopped (a test looks at the running stack there). Raises NightError and what
+    the steps raise.
+    """
+    watch = watcher or Watcher()
+    night = league_date or settings.replay_date or pick_night(settings)
+    settings = settings.model_copy(update={"replay_date": night, "feed": "replay", "replay_hold": True})
+    with ExitStack() as exits:
+        watch.stage("starting PostgreSQL, Redis, Prefect, MLflow")
+        stack = exits.enter_context(LocalStack(settings, services_table.BASE, on_event=watch.service))
+        prepare(settings, night, watch)
+        watch.stage("starting forecaster, board, exporter, replay feed, poller, predictor")
+        stack.add(LIVE)
+        probe = exits.enter_context(ClientProbe(f"ws://{settings.host}:{settings.board_port}/ws"))
+        watch.stage(f"replaying {night} at {settings.replay_speed:g}x")
+        play(settings, night, watch)
+        with wiring.store(settings) as store:
+            settle_all(store)
+            store_client_times(store, night, probe.received())
+        if nightly:
+            watch.stage("nightly flows: recalibrate, report")
+            run_nightly(settings, night)
+        with wiring.store(settings) as store:
+            report = build_report(store, night)
+        write_page(settings, report)
+        if hold is not None:
+            hold()
+        watch.stage("stopping")
+    return report
+
+
+def prepare(settings: Settings, night: date, watch: Watcher) -> None:
+    """History and a champion that has not seen ``night``."""
+    watch.stage(f"history: {settings.league_source} games")
+    count = ensure_history(settings, lambda done, total: watch.share("loading games", done / total))
+    watch.stage(f"champion for {night} ({count} games of history)")
+    _, summary = ensure_champion(settings, as_of=night, progress=watch.share)
+    if summary is not None:
+        log.info("trained", summary=summary.line())
+
+
+def play(settings: Settings, night: date, watch: Watcher) -> None:
+    """Starts the replay's clock and returns when the night is over."""
+    with httpx.Client(base_url=settings.replay_url, timeout=10.0) as feed, wiring.store(settings) as store:
+        feed.post("/replay/start").raise_for_status()
+        ended_at: float | None = None
+        while True:
+            state = feed.get("/replay/state").raise_for_status().json()
+            progress = _progress(state, store.night(night, settings.league_source))
+            watch.night(progress)
+            decided = progress.forecast + progress.missed + progress.void
+            if decided >= progress.games and progress.final >= progress.games - progress.void:
+                return
+            if state["finished"]:
+                ended_at = ended_at or time.monotonic()
+                if time.monotonic() - ended_at > GRACE_S:
+                    raise NightError(
+                        f"the replay of {night} ended with {progress.games - decided} of {progress.games} games undecided"
+                        f" and {progress.final} settled: see {settings.home / 'logs'} for poller and predictor"
+                    )
+            time.sleep(0.5)
+
+
+def _progress(state: dict[str, Any], night: Night) -> NightProgress:
+    kinds = [game.disposition for game in night.games]
+    return NightProgress(
+        feed_now=str(state["feed_now"]), games=len(state["games"]), forecast=kinds.count("forecast"),
+        missed=kinds.count("missed"), void=kinds.count("void"),
+        settled=sum(game.settlement is not None for game in night.games),
+        final=sum(game.actual is not None and game.actual.state == OutcomeState.FINAL for game in night.games),
+    )
+
+
+def run_nightly(settings: Settings, night: date) -> None:
+    """The nightly deployments, run by Prefect's worker as on any other night."""
+    for name in ("settle-games/live", "recalibrate/nightly", "nightly-report/nightly"):
+        parameters = {} if name.startswith("settle") else {"league_date": night.isoformat()}
+        run_deployed(settings, name, parameters)
