@@ -171,10 +171,14 @@ def build_night_report(rows: NightRows, client_times: ClientTimes | None = None)
 
 
 def _game(row: GameRow) -> NightGame:
-    if row.actual_revision is not None and row.point is None:
-        raise NightError(f"game {row.game_id} is settled but has no forecast: the rows are of different games")
-    error = row.actual - row.point if row.point is not None and row.actual is not None else None
-    baseline = row.actual - row.persistence if row.persistence is not None and row.actual is not None else None
+    if row.covered is not None and (row.point is None or row.actual is None):
+        raise NightError(
+            f"game {row.game_id} is settled but has no forecast or no outcome: the rows are of different games"
+        )
+    # An outcome counts as an error only once it is settled, so that every figure is of the same games.
+    actual = row.actual if row.covered is not None else None
+    error = actual - row.point if row.point is not None and actual is not None else None
+    baseline = actual - row.persistence if row.persistence is not None and actual is not None else None
     known = set(NightGame.model_fields) - {"error", "persistence_error"}
     return NightGame(**{name: getattr(row, name) for name in known}, error=error, persistence_error=baseline)
 
@@ -188,14 +192,9 @@ def _totals(games: Sequence[NightGame], settled: Sequence[NightGame], duplicates
         void=kinds.count("void"),
         undecided=kinds.count(None),
         settled=len(settled),
-        revised=sum((game.revision or 0) > _first_revision(games) for game in games),
+        revised=sum((game.revision or 0) > 0 for game in games),
         duplicates=duplicates,
     )
-
-
-def _first_revision(games: Iterable[NightGame]) -> int:
-    """Revision numbers start at 0 or 1; the smallest of the night tells which."""
-    return min((game.revision for game in games if game.revision is not None), default=0)
 
 
 def _models(games: Iterable[GameRow], hops: Iterable[HopRow]) -> tuple[ModelIdentity, ...]:

@@ -55,9 +55,11 @@ def covered_words(game: NightGame) -> str:
 
 
 def status_words(game: NightGame) -> str:
-    """Disposition with its reason."""
+    """Disposition, with its reason where it is not a forecast, and the revision where there was one."""
     words = game.disposition or "undecided"
-    return f"{words}: {game.reason}" if game.reason else words
+    if words != "forecast":
+        return f"{words}: {game.reason}" if game.reason else words
+    return f"{words}, revision {game.revision}" if game.revision else words
 
 
 def figure_words(report: NightReport) -> dict[str, str]:

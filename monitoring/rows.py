@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 
 
@@ -83,38 +83,41 @@ class SettledRow:
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
-    """Standing settlements of one model version at one level, errors in points.
-
-    ``misses`` is in order of forecast; ``absolute_errors`` likewise.
-    """
+    """Standing settled forecasts of one model version at one level, each tuple in order of forecast, in points."""
 
     source: str
     model_version: str
-    level: float
+    alpha: float
     misses: tuple[bool, ...]
-    absolute_errors: tuple[float, ...]
+    errors: tuple[float, ...]
     persistence_errors: tuple[float, ...]
-    mean_width: float
+    widths: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many things wait, and for how long the one that has waited longest (None when none does)."""
+
+    count: int
+    oldest_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the exporter publishes: one reading of the tables. Ages in seconds, None where there is nothing to
-    age.
-    """
+    """What the exporter publishes: one reading of the tables. Ages in seconds by the database's clock."""
 
-    predictions: dict[tuple[str, str], int] = field(default_factory=dict)
-    official: dict[tuple[str, str], int] = field(default_factory=dict)
-    settlements: int = 0
-    dispositions: dict[str, int] = field(default_factory=dict)
-    active_games: int = 0
-    games_on_clock: int = 0
-    last_tick_age_s: float | None = None
-    overdue_forecasts: int = 0
-    oldest_overdue_s: float | None = None
-    settlement_backlog: int = 0
-    oldest_backlog_s: float | None = None
-    lease_epochs: dict[str, int] = field(default_factory=dict)
-    lease_left_s: dict[str, float] = field(default_factory=dict)
-    report_ages_s: dict[str, float] = field(default_factory=dict)
-    models: tuple[ModelFigures, ...] = ()
+    predictions: dict[tuple[str, str], int]
+    """(source, model version) -> rows; source is "none" for predictions that name no game."""
+    official: dict[tuple[str, str], int]
+    settlements: dict[str, int]
+    dispositions: dict[tuple[str, str], int]
+    """(source, kind) -> games."""
+    active_games: int
+    games_on_clock: int
+    last_tick_age_s: float | None
+    overdue: Waiting
+    backlog: Waiting
+    lease_epochs: dict[str, int]
+    lease_left_s: dict[str, float]
+    report_ages_s: dict[str, float]
+    models: tuple[ModelFigures, ...]

@@ -1,0 +1,134 @@
+"""The exporter: ``python -m monitoring.exporter`` serves /metrics on the exporter's port (9090).
+
+Each scrape reads the database and Redis anew and keeps nothing, so one exporter is right for any number of workers and
+after any restart. A scrape never fails: with the database away it shows ``halftime_database_up 0`` and no stale figure.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+import redis
+import structlog
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+
+from monitoring.facts import read_facts
+from monitoring.families import fact_families, gauge, stream_families
+from monitoring.streams import open_redis, read_streams
+from services.database import StoreError, make_engine
+from services.settings import Settings, SettingsError, get_settings
+from services.telemetry import configure_logging
+
+log = structlog.get_logger("exporter")
+STATEMENT_TIMEOUT_S = 5.0
+
+
+class DatabaseCollector(Collector):
+    """Reads the tables at every scrape."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering must not need the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, or only ``halftime_database_up 0`` when the database cannot be read."""
+        began = time.perf_counter()
+        try:
+            families = list(fact_families(read_facts(self._engine)))
+        except StoreError as error:
+            log.warning("scrape without the database", error=str(error))
+            families = []
+        up = float(bool(families))
+        yield gauge("halftime_database_up", "1 when the database could be read for this scrape", up)
+        yield gauge("halftime_scrape_seconds", "Time this scrape's reading took", time.perf_counter() - began)
+        yield from families
+
+
+class RedisCollector(Collector):
+    """Reads the streams at every scrape."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering must not need Redis."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All stream families, or only ``halftime_redis_up 0`` when Redis cannot be read."""
+        try:
+            families = list(stream_families(read_streams(self._client)))
+        except (redis.RedisError, OSError) as error:
+            log.warning("scrape without Redis", error=str(error))
+            families = []
+        yield gauge("halftime_redis_up", "1 when Redis could be read for this scrape", float(bool(families)))
+        yield from families
+
+
+def make_registry(engine: Engine, client: redis.Redis | None = None) -> CollectorRegistry:
+    """A registry of its own, without the process's figures, so that the page is exactly what the stores say."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(DatabaseCollector(engine))
+    if client is not None:
+        registry.register(RedisCollector(client))
+    return registry
+
+
+def serve(settings: Settings, stop: threading.Event) -> None:
+    """Serve until ``stop`` is set. Raises SettingsError, and OSError when the port is taken."""
+    # One connection and no queue: scrapes pile up behind a frozen database only until the pool's own time limit.
+    engine = make_engine(
+        settings.resolved_database_url,
+        application="halftime-exporter",
+        pool_size=1,
+        max_overflow=0,
+        statement_timeout_s=STATEMENT_TIMEOUT_S,
+    )
+    client = open_redis(settings.resolved_redis_url)
+    server, thread = start_http_server(settings.exporter_port, settings.host, registry=make_registry(engine, client))
+    log.info("exporter is up", url=f"http://{settings.host}:{server.server_port}/metrics")
+    try:
+        stop.wait()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5.0)
+        client.close()
+        engine.dispose()
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; 2 when a setting cannot be used, 1 when the port is taken."""
+    stop = threading.Event()
+
+    def _stop(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        settings = get_settings()
+        configure_logging(settings.log_level)
+        serve(settings, stop)
+    except SettingsError as error:
+        print(f"exporter: {error}", file=sys.stderr)  # noqa: T201 - logging may not be configured yet
+        return 2
+    except OSError as error:
+        log.error("the exporter cannot listen: free the port or set HALFTIME_EXPORTER_PORT", error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Facts as Prometheus metric families. Pure: the same facts give the same page.
+
+Names the original plan used begin with ``nba_``, all others with ``halftime_``. A figure that rests on fewer than
+MIN_GAMES settled games is absent, not 0: an alert on it cannot fire at a cold start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from monitoring.evidence import coverage_estimate, coverage_log_evidence, null_miss_rate
+from monitoring.rows import Facts, ModelFigures
+from monitoring.streams import StreamFacts
+
+MIN_GAMES = 20
+# The calibration set of a champion trained on full seasons; a smaller one needs a wider tolerance (null_miss_rate).
+CALIBRATION_GAMES = 1000
+ERROR_BUCKETS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30)
+Labels = TypeVar("Labels", bound=tuple[str, ...])
+MODEL_LABELS = ("source", "model_version", "level")
+
+
+def fact_families(facts: Facts) -> Iterator[Metric]:
+    """Everything that is a fact in the database."""
+    by_model = ("source", "model_version")
+    yield counter("nba_predictions", "Predictions stored, served or official", by_model, facts.predictions)
+    yield counter("halftime_official_forecasts", "Official forecasts, revisions included", by_model, facts.official)
+    settled = {(source,): n for source, n in facts.settlements.items()}
+    yield counter("halftime_settlements", "Settlements, revisions included", ("source",), settled)
+    yield counter("halftime_dispositions", "Games decided, by kind", ("source", "disposition"), facts.dispositions)
+    yield gauge("nba_active_games", "Games being played", facts.active_games)
+    yield gauge("halftime_games_on_clock", "Games being played and not between two periods", facts.games_on_clock)
+    yield gauge("halftime_last_tick_age_seconds", "Age of the newest distinct snapshot", facts.last_tick_age_s)
+    yield gauge("halftime_overdue_forecasts", "Games past the official minute, not decided", facts.overdue.count)
+    yield gauge("halftime_oldest_overdue_forecast_seconds", "How long the oldest of them waits", facts.overdue.oldest_s)
+    yield gauge("halftime_settlement_backlog", "Forecasts past the half, not settled", facts.backlog.count)
+    yield gauge("halftime_oldest_unsettled_seconds", "How long the oldest of them waits", facts.backlog.oldest_s)
+    yield labelled("halftime_lease_epoch", "Epoch of each lease", "lease", facts.lease_epochs)
+    yield labelled("halftime_lease_left_seconds", "Time to expiry, negative after it", "lease", facts.lease_left_s)
+    yield labelled("halftime_report_age_seconds", "Age of the newest report", "kind", facts.report_ages_s)
+    yield from model_families(facts.models)
+
+
+def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
+    """Coverage, width, error and alarm evidence of each model version at each level."""
+    texts = {
+        "halftime_settled_games": "Settled official forecasts",
+        "nba_conformal_coverage": "Share of intervals that held the outcome",
+        "nba_conformal_coverage_lower": "Lower end of its exact 95% interval",
+        "nba_conformal_coverage_upper": "Upper end of its exact 95% interval",
+        "halftime_interval_mean_width_points": "Mean width of the intervals",
+        "halftime_mae_points": "Mean absolute error",
+        "halftime_mae_persistence_points": "Mean absolute error of persistence on the same games",
+        "halftime_skill": "1 - MSE / MSE of persistence on the same games",
+        "halftime_coverage_log_evidence": "ln of the e-detector against a miss rate above nominal",
+    }
+    families = {name: GaugeMetricFamily(name, text, labels=MODEL_LABELS) for name, text in texts.items()}
+    errors = HistogramMetricFamily(
+        "nba_prediction_error_points", "Absolute errors of settled official forecasts", labels=MODEL_LABELS
+    )
+    for model in models:
+        labels = (model.source, model.model_version, f"{round(1 - model.alpha, 6):g}")
+        for name, value in _model_values(model).items():
+            families[name].add_metric(labels, value)
+        sizes = [abs(error) for error in model.errors]
+        buckets = [(f"{float(edge)}", float(sum(size <= edge for size in sizes))) for edge in ERROR_BUCKETS]
+        errors.add_metric(labels, [*buckets, ("+Inf", float(len(sizes)))], sum(sizes))
+    yield from families.values()
+    yield errors
+
+
+def _model_values(model: ModelFigures) -> dict[str, float]:
+    n = len(model.misses)
+    values: dict[str, float] = {"halftime_settled_games": float(n)}
+    # Meaningful from the first game, for it weighs how little is known.
+    evidence = coverage_log_evidence(model.misses, model.alpha, null_miss_rate(model.alpha, CALIBRATION_GAMES))
+    if evidence is not None:
+        values["halftime_coverage_log_evidence"] = evidence
+    coverage = coverage_estimate(n - sum(model.misses), n)
+    if n < MIN_GAMES or coverage is None:
+        return values
+    squared, baseline = _mean(e * e for e in model.errors), _mean(e * e for e in model.persistence_errors)
+    values |= {
+        "nba_conformal_coverage": coverage.value,
+        "nba_conformal_coverage_lower": coverage.lower,
+        "nba_conformal_coverage_upper": coverage.upper,
+        "halftime_interval_mean_width_points": _mean(model.widths),
+        "halftime_mae_points": _mean(map(abs, model.errors)),
+        "halftime_mae_persistence_points": _mean(map(abs, model.persistence_errors)),
+    }
+    if baseline > 0:
+        values["halftime_skill"] = 1 - squared / baseline
+    return values
+
+
+def stream_families(streams: Iterable[StreamFacts]) -> Iterator[Metric]:
+    """Length of every stream; what each of its groups has not taken or not acknowledged."""
+    entries = GaugeMetricFamily("halftime_stream_entries", "Entries in the stream", labels=("stream",))
+    pending = GaugeMetricFamily(
+        "halftime_stream_pending", "Entries delivered, not acknowledged", labels=("stream", "group")
+    )
+    oldest = GaugeMetricFamily(
+        "halftime_stream_oldest_pending_seconds", "Age of the oldest of them", labels=("stream", "group")
+    )
+    lag = GaugeMetricFamily(
+        "halftime_stream_lag_seconds", "Age of the oldest entry not yet delivered", labels=("stream", "group")
+    )
+    for stream in streams:
+        entries.add_metric((stream.name,), float(stream.entries))
+        for group in stream.groups:
+            names = (stream.name, group.name)
+            pending.add_metric(names, float(group.pending))
+            oldest.add_metric(names, group.oldest_pending_s)
+            lag.add_metric(names, group.lag_s)
+    yield from (entries, pending, oldest, lag)
+
+
+def gauge(name: str, text: str, value: float | None) -> Metric:
+    """One number; no sample at all when it is not known."""
+    family = GaugeMetricFamily(name, text)
+    if value is not None:
+        family.add_metric((), float(value))
+    return family
+
+
+def labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    """One number per value of one label."""
+    family = GaugeMetricFamily(name, text, labels=(label,))
+    for key, value in sorted(values.items()):
+        family.add_metric((key,), float(value))
+    return family
+
+
+def counter(name: str, text: str, labels: Sequence[str], values: Mapping[Labels, int]) -> Metric:
+    """Counts of rows in append-only tables: they never go down."""
+    family = CounterMetricFamily(name, text, labels=labels)
+    for keys, value in sorted(values.items()):
+        family.add_metric(keys, float(value))
+    return family
+
+
+def _mean(values: Iterable[float]) -> float:
+    kept = list(values)
+    return sum(kept) / len(kept)
