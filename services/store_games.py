@@ -161,7 +161,8 @@ class GameStore:
     def upsert_games(self, rows: Iterable[GameRow | Mapping[str, Any]]) -> UpsertCounts:
         """Load games in transactions of 1000: what a broken load has done stays, and doing it again changes nothing.
 
-        A mapping has the names of GameRow's fields.         Raises RowRefused for a game that breaks a rule or comes twice in one chunk.
+        A mapping has the names of GameRow's fields. Raises RowRefused for a game that breaks a rule or comes twice in
+        one chunk.
         """
         counts = UpsertCounts()
         remaining = (row if isinstance(row, GameRow) else _game(row) for row in rows)
@@ -204,7 +205,7 @@ class GameStore:
         """One game, or None."""
         with transaction(self.engine) as connection:
             row = connection.execute(select(*_SELECTED).where(games.c.game_id == game_id)).mappings().one_or_none()
-        return None if row is None else _game(row)
+        return None if row is None else _game(dict(row))
 
     def games_on(self, league_date: date, source: str | None = None) -> list[GameRow]:
         """The slate of a league date, by game id."""
@@ -212,7 +213,7 @@ class GameStore:
         if source is not None:
             query = query.where(games.c.source == source)
         with transaction(self.engine) as connection:
-            return [_game(row) for row in connection.execute(query).mappings()]
+            return [_game(dict(row)) for row in connection.execute(query).mappings()]
 
     def history_count(self, source: str) -> int:
         """Games of one source with a full history."""

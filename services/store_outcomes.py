@@ -40,7 +40,8 @@ _SETTLED = text(
     """
     SELECT f.game_id, g.league_date, g.source, g.home, g.away, f.minute, f.revision, f.persistence,
            p.id AS prediction_id, p.pattern, p.context, p.components, p.alpha, p.point, p.lower, p.upper,
-           p.model_version, p.model_digest, p.calibration_id, a.margin AS actual, a.state, s.error, s.covered, s.persistence_error, s.settled_at
+           p.model_version, p.model_digest, p.calibration_id,
+           a.margin AS actual, a.state, s.error, s.covered, s.persistence_error, s.settled_at
     FROM standing_forecasts f
     JOIN predictions p ON p.id = f.prediction_id
     JOIN games g ON g.game_id = f.game_id
@@ -118,8 +119,8 @@ class OutcomeStore:
     def settle(self, game_id: str) -> list[Settlement]:
         """Settle the standing official forecasts of a game against its standing outcome; the new settlements.
 
-        A forecast is settled once for each revision of the outcome; the newest settlement stands. Empty when there is no
-        outcome yet or nothing new. Raises UnknownGame.
+        A forecast is settled once for each revision of the outcome; the newest settlement stands. Empty when there is
+        no outcome yet or nothing new. Raises UnknownGame.
         """
         with transaction(self.engine) as connection:
             _lock(connection, game_id)
