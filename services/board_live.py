@@ -19,6 +19,7 @@ from services.board_state import BadEventError, EventLike, Game
 from services.hub import FIRST_ID, Hub, Message, id_key
 
 BATCH = 500
+BREATH = 32
 BLOCK_MS = 1000
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
@@ -112,11 +113,15 @@ class Live:
         self.hub.start_at(last_id)
         self.hub.restate()
         self.started = True
+        self._mark(up=True)
 
     async def _follow_once(self) -> None:
         events = await self._source.read_after(self.hub.newest, block_ms=BLOCK_MS, count=BATCH)
         self._mark(up=True)
-        for event in events:
+        for place, event in enumerate(events):
+            if place % BREATH == BREATH - 1:
+                # Lets the senders take what they have, or a burst alone would cost quick clients their places.
+                await asyncio.sleep(0)
             if id_key(event.id) <= id_key(self.hub.newest):
                 continue
             change = self._take(self.nights, event)

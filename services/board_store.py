@@ -138,7 +138,7 @@ def _game(row: RowMapping, league_date: str) -> Game:
 def _live_score(row: RowMapping, league_date: str, snapshot: Snapshot) -> Score:
     home, away = snapshot.score
     return Score(
-        league_date, snapshot.home, snapshot.away, cast(StatusName, snapshot.status.value), status_text(snapshot),
+        league_date, snapshot.home, snapshot.away, snapshot.status.value, status_text(snapshot),
         snapshot.period, None, home, away, snapshot.t, row["source"],
     )  # fmt: skip
 
@@ -146,7 +146,7 @@ def _live_score(row: RowMapping, league_date: str, snapshot: Snapshot) -> Score:
 def _settled_score(row: RowMapping, league_date: str) -> Score:
     """A game that was not followed here: its history row, or its place in the schedule."""
     final = row["home_final"] is not None and row["away_final"] is not None
-    status = "final" if final else row["game_status"]
+    status = cast(StatusName, "final" if final else row["game_status"])
     return Score(
         league_date, row["home"], row["away"], status, status.capitalize(), row["n_periods"] or 0, None,
         row["home_final"] or 0, row["away_final"] or 0, 0.0, row["source"],

@@ -33,9 +33,11 @@ class RunningBoard:
 
     def call(self, function: Any) -> None:
         """Runs ``function`` on the server's loop and waits for it."""
-        done = threading.Event()
-        self.loop.call_soon_threadsafe(lambda: (function(), done.set()))
-        assert done.wait(10)
+
+        async def inside() -> None:
+            function()
+
+        asyncio.run_coroutine_threadsafe(inside(), self.loop).result(10)
 
 
 @contextmanager
