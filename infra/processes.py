@@ -12,6 +12,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -128,11 +129,29 @@ def end_marked(prefix: str, grace_s: float = 5.0) -> list[Marked]:
 
 def kill_rest(processes: Iterable[psutil.Process], grace_s: float) -> None:
     """Wait for processes to end by themselves, then kill the rest and wait until they are gone."""
-    _, alive = psutil.wait_procs(list(processes), timeout=grace_s)
+    alive = _wait(processes, grace_s)
     for process in alive:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=5.0)
+    _wait(alive, 5.0)
+
+
+def _wait(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    # A zombie has ended; whether its parent ever collects it (in a container nobody may) is not ours to wait for.
+    deadline = time.monotonic() + timeout_s
+    left = [process for process in processes if lives(process)]
+    while left and time.monotonic() < deadline:
+        time.sleep(0.05)
+        left = [process for process in left if lives(process)]
+    return left
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it still runs: neither gone, nor a zombie, nor its number given to another."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def same_process(pid: int, create_time: float) -> psutil.Process | None:
@@ -142,7 +161,7 @@ def same_process(pid: int, create_time: float) -> psutil.Process | None:
         started = process.create_time()
     except psutil.Error:
         return None
-    return process if abs(started - create_time) < 1.0 and process.status() != psutil.STATUS_ZOMBIE else None
+    return process if abs(started - create_time) < 1.0 and lives(process) else None
 
 
 def resident_bytes(pid: int) -> int:

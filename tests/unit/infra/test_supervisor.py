@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.processes import StackId, find_marked
+from infra.processes import StackId, find_marked, lives
 from infra.service import Event, Service, State, backoff_s
 from infra.supervisor import ServiceFailedError, StackError, Supervisor
 from tests.support.fake_services import DEAF, fake, parent, run
@@ -169,7 +169,7 @@ def test_what_a_service_started_ends_with_it(bench: Bench, tmp_path: Path, escap
     bench.start(parent("server", file, escapes=escapes, stop_grace_s=0.2))
     child = psutil.Process(int(file.read_text()))
     bench.supervisor.stop()
-    assert not child.is_running()
+    assert not lives(child)
 
 
 def test_services_can_be_added_and_removed_while_others_run(bench: Bench) -> None:
