@@ -1,0 +1,247 @@
+"""The exporter against a real database and a real Redis."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+
+from models.game import Status
+from monitoring.exporter import make_registry, serve
+from monitoring.streams import open_redis
+from services.database import make_engine
+from services.settings import Settings
+from services.store import Store
+from tests.support.settled_night import add_forecast, add_game, add_outcome, add_tick, game_id
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(registry: CollectorRegistry) -> Samples:
+    """(name, sorted labels) -> value of one scrape."""
+    page = generate_latest(registry).decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
+
+def value(found: Samples, name: str, **labels: str) -> float | None:
+    return found.get((name, tuple(sorted(labels.items()))))
+
+
+def names(found: Samples) -> set[str]:
+    return {name for name, _ in found}
+
+
+@pytest.fixture
+def registry(store: Store) -> CollectorRegistry:
+    return make_registry(store.engine)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def test_an_empty_database_is_up_and_claims_nothing(registry: CollectorRegistry) -> None:
+    found = samples(registry)
+    assert value(found, "halftime_database_up") == 1
+    assert value(found, "nba_active_games") == 0
+    assert value(found, "halftime_overdue_forecasts") == 0
+    assert not names(found) & {"nba_conformal_coverage", "halftime_last_tick_age_seconds", "nba_predictions_total"}
+
+
+def test_counts_are_those_of_the_tables(store: Store, registry: CollectorRegistry) -> None:
+    for number in range(3):
+        add_game(store, number)
+    add_forecast(store, 0)
+    add_forecast(store, 1)
+    add_forecast(store, 1, revision=1, pattern=(1,) * 17 + (2,))
+    store.record_missed(game_id(2), "the predictor was down")
+    add_outcome(store, 0, 6)
+    found = samples(registry)
+    model = {"source": "recorded", "model_version": "3"}
+    assert value(found, "nba_predictions_total", **model) == 3
+    assert value(found, "halftime_official_forecasts_total", **model) == 3
+    assert value(found, "halftime_settlements_total", source="recorded") == 1
+    assert value(found, "halftime_dispositions_total", source="recorded", disposition="forecast") == 2
+    assert value(found, "halftime_dispositions_total", source="recorded", disposition="missed") == 1
+    assert value(found, "halftime_settled_games", **model, level="0.95") == 1
+
+
+def test_coverage_appears_with_the_twentieth_settled_game(store: Store, registry: CollectorRegistry) -> None:
+    labels = {"source": "recorded", "model_version": "3", "level": "0.95"}
+    for number in range(20):
+        assert value(samples(registry), "nba_conformal_coverage", **labels) is None
+        add_game(store, number)
+        add_forecast(store, number)
+        add_outcome(store, number, 30 if number < 2 else 5)
+    found = samples(registry)
+    assert value(found, "nba_conformal_coverage", **labels) == 0.9
+    assert value(found, "nba_conformal_coverage_lower", **labels) == pytest.approx(0.6830, abs=1e-4)
+    assert value(found, "halftime_interval_mean_width_points", **labels) == 23.0
+    assert value(found, "halftime_mae_points", **labels) == pytest.approx((18 * 0.5 + 2 * 25.5) / 20)
+    assert value(found, "nba_prediction_error_points_bucket", **labels, le="1.0") == 18
+    assert value(found, "nba_prediction_error_points_count", **labels) == 20
+    assert value(found, "halftime_coverage_log_evidence", **labels) is not None
+
+
+def test_a_corrected_outcome_is_scored_once(store: Store, registry: CollectorRegistry) -> None:
+    add_game(store, 0)
+    add_forecast(store, 0)
+    add_outcome(store, 0, 6, state="provisional")
+    add_outcome(store, 0, 8)
+    found = samples(registry)
+    labels = {"source": "recorded", "model_version": "3", "level": "0.95"}
+    assert value(found, "halftime_settlements_total", source="recorded") == 2
+    assert value(found, "halftime_settled_games", **labels) == 1
+    assert value(found, "nba_prediction_error_points_sum", **labels) == 3.5
+
+
+def test_a_game_past_the_official_minute_is_overdue_until_decided(store: Store, registry: CollectorRegistry) -> None:
+    add_game(store, 0)
+    add_tick(store, 0, period=2, t=1000.0, seen_at=datetime.now(UTC) - timedelta(seconds=100))
+    assert value(samples(registry), "halftime_overdue_forecasts") == 0
+    add_tick(store, 0, period=2, t=1085.0, seen_at=datetime.now(UTC) - timedelta(seconds=45))
+    found = samples(registry)
+    assert value(found, "halftime_overdue_forecasts") == 1
+    waited = value(found, "halftime_oldest_overdue_forecast_seconds")
+    assert waited is not None
+    assert 44 < waited < 600
+    add_forecast(store, 0)
+    found = samples(registry)
+    assert value(found, "halftime_overdue_forecasts") == 0
+    assert "halftime_oldest_overdue_forecast_seconds" not in names(found)
+
+
+def test_a_forecast_past_the_half_is_backlog_until_settled(store: Store, registry: CollectorRegistry) -> None:
+    add_game(store, 0)
+    add_forecast(store, 0)
+    add_tick(store, 0, period=2, t=1200.0)
+    assert value(samples(registry), "halftime_settlement_backlog") == 0
+    add_tick(store, 0, period=2, t=1440.0, ended=True, seen_at=datetime.now(UTC) - timedelta(minutes=31))
+    found = samples(registry)
+    assert value(found, "halftime_settlement_backlog") == 1
+    assert (value(found, "halftime_oldest_unsettled_seconds") or 0) > 1800
+    add_outcome(store, 0, 6)
+    assert value(samples(registry), "halftime_settlement_backlog") == 0
+
+
+def test_active_games_follow_the_newest_snapshot(store: Store, registry: CollectorRegistry) -> None:
+    now = datetime.now(UTC)
+    for number in range(4):
+        add_game(store, number)
+    add_tick(store, 0, period=1, t=300.0)
+    add_tick(store, 1, period=1, t=720.0, ended=True)
+    add_tick(store, 2, period=4, t=2800.0)
+    add_tick(store, 2, period=4, t=2880.0, ended=True, status=Status.FINAL)
+    add_tick(store, 3, period=3, t=1800.0, seen_at=now - timedelta(hours=5))
+    found = samples(registry)
+    assert value(found, "nba_active_games") == 2
+    assert value(found, "halftime_games_on_clock") == 1
+    age = value(found, "halftime_last_tick_age_seconds")
+    assert age is not None
+    assert -5 < age < 600
+
+
+def test_leases_and_reports_are_shown_with_their_ages(store: Store, registry: CollectorRegistry) -> None:
+    store.acquire_lease("poller", "one:1", 0.0)
+    store.acquire_lease("poller", "two:2", 60.0)
+    store.record_report("night", datetime.now(UTC).date(), {"n": 1})
+    found = samples(registry)
+    assert value(found, "halftime_lease_epoch", lease="poller") == 2
+    left = value(found, "halftime_lease_left_seconds", lease="poller")
+    assert left is not None
+    assert 0 < left <= 60
+    assert value(found, "halftime_report_age_seconds", kind="night") is not None
+
+
+def test_two_exporters_agree(store: Store) -> None:
+    add_game(store, 0)
+    add_forecast(store, 0)
+    one, other = (samples(make_registry(store.engine)) for _ in range(2))
+    timed = {"halftime_scrape_seconds"}
+    assert {k: v for k, v in one.items() if k[0] not in timed} == {k: v for k, v in other.items() if k[0] not in timed}
+
+
+def test_a_scrape_without_the_database_says_so_and_does_not_fail(free_port: int) -> None:
+    engine = make_engine(f"postgresql+psycopg2://nobody:x@127.0.0.1:{free_port}/none", pool_size=1)
+    found = samples(make_registry(engine))
+    assert value(found, "halftime_database_up") == 0
+    assert names(found) == {"halftime_database_up", "halftime_scrape_seconds"}
+
+
+def test_a_scrape_without_redis_says_so_and_does_not_fail(store: Store, free_port: int) -> None:
+    found = samples(make_registry(store.engine, open_redis(f"redis://127.0.0.1:{free_port}/0")))
+    assert value(found, "halftime_redis_up") == 0
+    assert value(found, "halftime_database_up") == 1
+
+
+def test_what_waits_in_the_streams_is_shown(store: Store, redis_url: str) -> None:
+    client: Redis = Redis.from_url(redis_url)
+    client.delete("halftime:ticks", "halftime:ticks:dead", "other")
+    for number in range(3):
+        client.xadd("halftime:ticks", {"n": number})
+    client.xadd("other", {"n": 1})
+    client.xgroup_create("halftime:ticks", "predictors", id="0")
+    client.xreadgroup("predictors", "one", {"halftime:ticks": ">"}, count=2)
+    found = samples(make_registry(store.engine, open_redis(redis_url)))
+    group = {"stream": "halftime:ticks", "group": "predictors"}
+    assert value(found, "halftime_redis_up") == 1
+    assert value(found, "halftime_stream_entries", stream="halftime:ticks") == 3
+    assert value(found, "halftime_stream_entries", stream="other") is None
+    assert value(found, "halftime_stream_pending", **group) == 2
+    lag = value(found, "halftime_stream_lag_seconds", **group)
+    assert lag is not None
+    assert lag >= 0
+    client.xreadgroup("predictors", "one", {"halftime:ticks": ">"}, count=2)
+    ids = [entry["message_id"] for entry in client.xpending_range("halftime:ticks", "predictors", "-", "+", 10)]
+    client.xack("halftime:ticks", "predictors", *ids)
+    found = samples(make_registry(store.engine, open_redis(redis_url)))
+    assert value(found, "halftime_stream_pending", **group) == 0
+    assert value(found, "halftime_stream_oldest_pending_seconds", **group) == 0
+    assert value(found, "halftime_stream_lag_seconds", **group) == 0
+    client.delete("halftime:ticks", "other")
+
+
+@pytest.fixture
+def served(store: Store, redis_url: str, free_port: int, tmp_path: Path) -> Iterator[str]:
+    settings = Settings(
+        home=tmp_path,
+        database_url=store.engine.url.render_as_string(hide_password=False),
+        redis_url=redis_url,
+        exporter_port=free_port,
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=serve, args=(settings, stop))
+    thread.start()
+    yield f"http://127.0.0.1:{free_port}/metrics"
+    stop.set()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def test_the_page_is_served_on_its_port(served: str) -> None:
+    for attempt in range(100):
+        try:
+            with urllib.request.urlopen(served, timeout=10) as answer:
+                page = answer.read().decode()
+            break
+        except OSError:
+            assert attempt < 99
+            threading.Event().wait(0.05)
+    assert "halftime_database_up 1.0" in page
+    assert "halftime_redis_up 1.0" in page
+    assert "python_info" not in page

@@ -1,0 +1,71 @@
+"""A small night written through the store itself: what the live path leaves in the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
+
+from models.game import Play, Snapshot, Status
+from services.store import GameRow, OfficialRow, PredictionRow, Store
+
+NIGHT = date(2023, 2, 3)
+DIGEST = "0123456789abcdef" * 2
+TEAMS = ("ATL", "BOS", "CHI", "DEN", "DET", "HOU", "IND", "LAL", "MEM", "MIA", "MIN", "NYK", "OKC", "ORL", "PHX", "POR")
+
+
+@dataclass(frozen=True)
+class SeenTick:
+    """A tick as the store needs it."""
+
+    snapshot: Snapshot
+    polled_at: datetime
+
+
+def game_id(number: int) -> str:
+    """Id of the night's game ``number``."""
+    return f"00222007{number:02d}"
+
+
+def add_game(store: Store, number: int, *, source: str = "recorded", league_date: date = NIGHT) -> str:
+    """A scheduled game; its id."""
+    home, away = TEAMS[2 * number % 16], TEAMS[(2 * number + 1) % 16]
+    row = GameRow(game_id(number), source, 2022, "regular", league_date, home, away)
+    store.upsert_games([row])
+    return row.game_id
+
+
+def add_tick(
+    store: Store, number: int, *, period: int, t: float, ended: bool = False, seen_at: datetime | None = None,
+    status: Status = Status.LIVE, margin: int = 4,
+) -> None:  # fmt: skip
+    """A snapshot in which the home team scored ``margin`` points in the first minute."""
+    home, away = TEAMS[2 * number % 16], TEAMS[(2 * number + 1) % 16]
+    plays = (Play(1, 1, 30.0, margin, 0), Play(2, period, t, margin, 0)) if period else ()
+    snapshot = Snapshot(game_id(number), home, away, status, period, t, ended, plays)
+    store.record_tick(SeenTick(snapshot, seen_at or datetime.now(UTC)))
+
+
+def add_forecast(
+    store: Store, number: int, *, revision: int = 0, pattern: tuple[int, ...] = (1,) * 17 + (4,), point: float = 4.5,
+    half_width: float = 11.5, model_version: str = "3",
+) -> str:  # fmt: skip
+    """An official forecast at minute 18 that took 40, 25 and a few ms on its way; the prediction's id."""
+    now = datetime.now(UTC)
+    prediction = PredictionRow(
+        id=uuid4(), request_id=f"official:{game_id(number)}:{revision}:{uuid4()}", game_id=game_id(number), minute=18,
+        pattern=tuple(map(float, pattern)), home=TEAMS[2 * number % 16], away=TEAMS[(2 * number + 1) % 16], context={},
+        alpha=0.05, point=point, lower=point - half_width, upper=point + half_width, components={},
+        model_version=model_version, model_digest=DIGEST * 2, calibration_id="c1", code_version="test", created_at=now,
+    )  # fmt: skip
+    official = OfficialRow(
+        game_id=game_id(number), minute=18, revision=revision, tick_digest=DIGEST, persistence=pattern[-1],
+        polled_at=now - timedelta(milliseconds=65), queued_at=now - timedelta(milliseconds=25), forecast_at=now,
+    )  # fmt: skip
+    return str(store.record_official(prediction, official).prediction_id)
+
+
+def add_outcome(store: Store, number: int, margin: int, *, state: str = "final") -> None:
+    """The halftime margin, and the settlement of what was forecast."""
+    store.record_actual(game_id(number), margin, 50 + margin, 50, state=state, source="feed")
+    store.settle(game_id(number))
