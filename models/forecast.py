@@ -121,8 +121,9 @@ class Weights:
 @dataclass(frozen=True, slots=True)
 class SimilarGame:
     """A past game that looked like this one. ``pattern`` is margin(1)..margin(minute), ``path`` margin(0)..margin(24),
-    ``change`` what happened next: margin(24) - margin(minute). ``similarity_distance`` is the root mean square
-    difference a minute between the two patterns, in points; 0 is the same path."""
+    ``change`` what happened next: margin(24) - margin(minute), ``rating`` the final margin expected before its tip-off.
+    ``similarity_distance`` is the distance Dejavu ranks by, in points a minute: 0 is the same path and, when the
+    rating was asked about too, teams as unequal."""
 
     game_id: str
     date: date
@@ -133,6 +134,7 @@ class SimilarGame:
     change: int
     margin_24: int
     path: list[int]
+    rating: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class Lstm:
     """Weights with gates in the order input, forget, output, cell; H hidden units.
 
     ``input_weights`` [5, 4H], ``hidden_weights`` [H, 4H], ``gate_bias`` [4H], ``head_weights`` [H + 5],
-    ``head_bias`` [1], ``scale`` [24] points: the spread of the change at each minute, which the head's answer is a multiple of.
+    ``head_bias`` [1], ``scale`` [24] points: the spread of the change at each minute, the unit
+    of the head's answer.
     Raises ValueError when the shapes do not fit together.
     """
 
@@ -84,19 +85,23 @@ class Lstm:
         inputs = steps(margins[None, :], ratings, known)[0]
         input_weights, hidden_weights, gate_bias = self._halved
         pre = inputs @ input_weights + gate_bias
-        hidden, size = np.zeros(self.hidden), self.hidden
-        cell, gates, scratch = np.zeros(size), np.empty(4 * size), np.empty(size)
+        # One buffer holds input, forget, output, candidate and cell in that order: (input, forget) times
+        # (candidate, cell) is then one product, and every step writes in place.
+        size = self.hidden
+        buffer, hidden, kept = np.zeros(5 * size), np.zeros(size), np.empty(2 * size)
+        gates, sigmoids, cell = buffer[: 4 * size], buffer[: 3 * size], buffer[4 * size :]
+        opening, written, output = buffer[: 2 * size], buffer[3 * size :], buffer[2 * size : 3 * size]
+        fresh, held = kept[:size], kept[size:]
         for ready in pre:
-            np.dot(hidden, hidden_weights, out=gates)
-            gates += ready
-            np.tanh(gates, out=gates)
-            gates[: 3 * size] *= 0.5
-            gates[: 3 * size] += 0.5
-            cell *= gates[size : 2 * size]
-            np.multiply(gates[:size], gates[3 * size :], out=scratch)
-            cell += scratch
-            np.tanh(cell, out=hidden)
-            hidden *= gates[2 * size : 3 * size]
+            np.dot(hidden, hidden_weights, gates)
+            np.add(gates, ready, gates)
+            np.tanh(gates, gates)
+            np.multiply(sigmoids, 0.5, sigmoids)
+            np.add(sigmoids, 0.5, sigmoids)
+            np.multiply(opening, written, kept)
+            np.add(fresh, held, cell)
+            np.tanh(cell, hidden)
+            np.multiply(hidden, output, hidden)
         minute = len(margins) - 1
         head = float(hidden @ self.head_weights[:size]) + float(inputs[-1] @ self.head_weights[size:])
         return (head + float(self.head_bias[0])) * float(self.scale[minute])

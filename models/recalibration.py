@@ -1,0 +1,106 @@
+"""Recalibrate: roll the calibration set forward with newly settled games and bring the ratings up to date.
+
+The components stay as they are; only how wide an interval must be, and what the ratings know, changes. Pure: gives a
+new ensemble with a new calibration id. The same games handed over again are not counted again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from models.ensemble import Case, Ensemble
+from models.history import Result
+
+MINIMUM_GAMES = 5
+
+
+class RecalibrationError(ValueError):
+    """A recalibration that would not be honest."""
+
+
+class TooFewSettled(RecalibrationError):
+    """Fewer new games than the minimum."""
+
+    def __init__(self, found: int, minimum: int) -> None:
+        self.found, self.minimum = found, minimum
+        super().__init__(
+            f"{found} newly settled games, at least {minimum} needed: keep the present calibration until "
+            f"{minimum - found} more are settled"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SettledGame:
+    """A forecast that has been answered: ``pattern`` is margin(1)..margin(minute), ``actual`` the margin at the half,
+    ``rating`` the expected final margin the forecast used, None when it used none."""
+
+    game_id: str
+    date: date
+    pattern: tuple[float, ...]
+    minute: int
+    rating: float | None
+    actual: float
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """``games_added`` to and ``games_dropped`` from the fullest calibration set, ``games_rated`` new to the ratings."""
+
+    ensemble: Ensemble
+    previous_calibration_id: str
+    games_added: int
+    games_dropped: int
+    games_rated: int
+
+
+def recalibrate(
+    ensemble: Ensemble,
+    settled: Sequence[SettledGame],
+    results: Sequence[Result] = (),
+    *,
+    minimum: int = MINIMUM_GAMES,
+    window: int | None = None,
+) -> Recalibration:
+    """``ensemble`` with the residuals of ``settled`` in its calibration sets and ``results`` in its ratings.
+
+    Each set keeps its newest ``window`` games, its present size when None. A game already in the set, and a result of
+    a date the ratings already hold, is left out, so games may be handed over again. A game settled without a rating
+    goes to the set without rating only. Raises TooFewSettled when fewer than ``minimum`` games are new,
+    RecalibrationError for a game that fitted the model, ForecastError for a pattern that is none.
+    """
+    if window is not None and window < 1:
+        raise RecalibrationError(f"window is {window}: a calibration set keeps at least 1 game")
+    known = {case: set(games.game_ids) for case, games in ensemble.calibration.items()}
+    remembered = set(ensemble.dejavu.game_id.tolist())
+    new: dict[Case, dict[str, float]] = defaultdict(dict)
+    for game in sorted(settled, key=lambda game: (game.date, game.game_id)):
+        if game.game_id in remembered:
+            raise RecalibrationError(f"game {game.game_id} fitted this model: it cannot calibrate it, leave it out")
+        for rating in {None, game.rating}:
+            case = (game.minute, rating is not None)
+            point = ensemble.point(game.pattern, game.minute, rating)
+            if game.game_id not in known[case]:
+                new[case][game.game_id] = float(game.actual) - point
+    fresh = {game_id for residuals in new.values() for game_id in residuals}
+    if len(fresh) < minimum:
+        raise TooFewSettled(len(fresh), minimum)
+    calibration = dict(ensemble.calibration)
+    added = dropped = 0
+    for case, residuals in new.items():
+        before = ensemble.calibration[case]
+        calibration[case] = before.rolled(residuals, residuals.values(), len(before) if window is None else window)
+        added = max(added, len(residuals))
+        dropped = max(dropped, len(before) + len(residuals) - len(calibration[case]))
+    as_of = ensemble.ratings_as_of
+    unseen = [result for result in results if as_of is None or result.date > as_of]
+    newest = max((game.date for game in settled if game.game_id in fresh), default=ensemble.trained_through)
+    changed = replace(
+        ensemble,
+        calibration=calibration,
+        ratings=ensemble.ratings.update(*unseen),
+        trained_through=max(ensemble.trained_through, newest),
+    )
+    return Recalibration(changed, ensemble.calibration_id, added, dropped, len(unseen))
