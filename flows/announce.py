@@ -45,11 +45,19 @@ class Announcer:
         if self._told.get(tick.game_id) != told:
             self._told[tick.game_id] = told
             self._publish(
-                "score", tick.game_id,
+                "score",
+                tick.game_id,
                 {
-                    "league_date": tick.league_date.isoformat(), "home": snapshot.home, "away": snapshot.away,
-                    "status": snapshot.status.value, "status_text": tick.status_text, "period": snapshot.period,
-                    "clock": None, "home_score": home, "away_score": away, "elapsed_s": snapshot.t,
+                    "league_date": tick.league_date.isoformat(),
+                    "home": snapshot.home,
+                    "away": snapshot.away,
+                    "status": snapshot.status.value,
+                    "status_text": tick.status_text,
+                    "period": snapshot.period,
+                    "clock": None,
+                    "home_score": home,
+                    "away_score": away,
+                    "elapsed_s": snapshot.t,
                     "source": tick.source,
                 },
             )

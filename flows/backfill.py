@@ -7,9 +7,9 @@ from dataclasses import asdict
 from itertools import islice
 
 import structlog
+from services.history import recorded_games, simulated_games
 
 from flows import wiring
-from services.history import recorded_games, simulated_games
 from services.settings import Settings, SettingsError
 from services.store import GameRow, UpsertCounts, game_rows
 

@@ -21,8 +21,15 @@ class Forecaster(Protocol):
     """What issuing needs of the forecaster's client."""
 
     def predict(
-        self, pattern: list[float], *, alpha: float, game_id: str | None, home: str | None, away: str | None,
-        minute: int | None, request_id: str | None,
+        self,
+        pattern: list[float],
+        *,
+        alpha: float,
+        game_id: str | None,
+        home: str | None,
+        away: str | None,
+        minute: int | None,
+        request_id: str | None,
     ) -> Prediction: ...
 
 
@@ -41,13 +48,19 @@ class Issued:
         """The board's ``forecast`` event."""
         answer = self.prediction
         return {
-            "minute": self.minute, "revision": self.revision, "point": answer.point_forecast,
-            "lower": answer.interval_lower, "upper": answer.interval_upper, "alpha": answer.alpha,
-            "persistence": self.persistence, "model_version": answer.model_version,
+            "minute": self.minute,
+            "revision": self.revision,
+            "point": answer.point_forecast,
+            "lower": answer.interval_lower,
+            "upper": answer.interval_upper,
+            "alpha": answer.alpha,
+            "persistence": self.persistence,
+            "model_version": answer.model_version,
             "prediction_id": str(answer.prediction_id),
             "similar": [game.model_dump(mode="json") for game in answer.explanation.similar[:SHOWN_SIMILAR]],
             "components": {"dejavu": answer.explanation.dejavu, "lstm": answer.explanation.lstm},
-            "weights": answer.explanation.weights.model_dump(), "committed_at": self.committed_at.isoformat(),
+            "weights": answer.explanation.weights.model_dump(),
+            "committed_at": self.committed_at.isoformat(),
         }
 
 
@@ -61,7 +74,10 @@ class ForecastIssuer:
     """Forecaster and store together. ``alpha`` is the official interval's miss rate."""
 
     def __init__(
-        self, forecaster: Forecaster, store: Store, alpha: float,
+        self,
+        forecaster: Forecaster,
+        store: Store,
+        alpha: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._forecaster, self._store, self._alpha, self._now = forecaster, store, alpha, now
@@ -75,17 +91,32 @@ class ForecastIssuer:
         the database cannot.
         """
         request = PredictRequest(
-            pattern=[float(margin) for margin in pattern], alpha=self._alpha, game_id=tick.game_id,
-            home=tick.snapshot.home, away=tick.snapshot.away, minute=minute,
+            pattern=[float(margin) for margin in pattern],
+            alpha=self._alpha,
+            game_id=tick.game_id,
+            home=tick.snapshot.home,
+            away=tick.snapshot.away,
+            minute=minute,
             request_id=official_request_id(tick.game_id, minute, revision, pattern),
         )
         answer = self._forecaster.predict(
-            request.pattern, alpha=request.alpha, game_id=request.game_id, home=request.home, away=request.away,
-            minute=request.minute, request_id=request.request_id,
+            request.pattern,
+            alpha=request.alpha,
+            game_id=request.game_id,
+            home=request.home,
+            away=request.away,
+            minute=request.minute,
+            request_id=request.request_id,
         )
         official = OfficialRow(
-            game_id=tick.game_id, minute=minute, revision=revision, tick_digest=tick.snapshot.digest,
-            persistence=pattern[-1], polled_at=tick.polled_at, queued_at=tick.queued_at, forecast_at=self._now(),
+            game_id=tick.game_id,
+            minute=minute,
+            revision=revision,
+            tick_digest=tick.snapshot.digest,
+            persistence=pattern[-1],
+            polled_at=tick.polled_at,
+            queued_at=tick.queued_at,
+            forecast_at=self._now(),
         )
         result = self._store.record_official(PredictionRow.from_json(prediction_row(request, answer)), official)
         if result.outcome is Outcome.REFUSED or result.committed_at is None:
@@ -98,9 +129,17 @@ def issued_before(official: Official) -> dict[str, Any]:
     made = official.prediction
     parts = made.components
     return {
-        "minute": official.minute, "revision": official.revision, "point": made.point, "lower": made.lower,
-        "upper": made.upper, "alpha": made.alpha, "persistence": official.persistence,
-        "model_version": made.model_version, "prediction_id": str(made.id), "similar": parts.get("similar", []),
-        "components": {name: parts.get(name) for name in ("dejavu", "lstm")}, "weights": parts.get("weights", {}),
+        "minute": official.minute,
+        "revision": official.revision,
+        "point": made.point,
+        "lower": made.lower,
+        "upper": made.upper,
+        "alpha": made.alpha,
+        "persistence": official.persistence,
+        "model_version": made.model_version,
+        "prediction_id": str(made.id),
+        "similar": parts.get("similar", []),
+        "components": {name: parts.get(name) for name in ("dejavu", "lstm")},
+        "weights": parts.get("weights", {}),
         "committed_at": official.committed_at.isoformat(),
     }

@@ -42,7 +42,7 @@ class LeaseKeeper:
         self._task: asyncio.Task[None] | None = None
 
     def renew_if_due(self) -> bool:
-        """Whether this process holds the lease; renews it when a third of its time has passed. Blocks on the database."""
+        """Whether this process holds the lease; renews it after a third of its time. Blocks on the database."""
         if self.epoch is None or time.monotonic() - self._renewed > self.ttl_s / 3:
             self._renew()
         return self._still_held()

@@ -72,7 +72,11 @@ class Watcher:
 
 
 def run_night(
-    settings: Settings, *, league_date: date | None = None, nightly: bool = True, watcher: Watcher | None = None,
+    settings: Settings,
+    *,
+    league_date: date | None = None,
+    nightly: bool = True,
+    watcher: Watcher | None = None,
     hold: Callable[[], None] | None = None,
 ) -> NightReport:
     """Replays one night through the live path and reports on it; everything is stopped again at the end.
@@ -133,8 +137,8 @@ def play(settings: Settings, night: date, watch: Watcher) -> None:
                 ended_at = ended_at or time.monotonic()
                 if time.monotonic() - ended_at > GRACE_S:
                     raise NightError(
-                        f"the replay of {night} ended with {progress.games - decided} of {progress.games} games undecided"
-                        f" and {progress.final} settled: see {settings.home / 'logs'} for poller and predictor"
+                        f"the replay of {night} ended with {progress.games - decided} of {progress.games} games"
+                        f" undecided and {progress.final} settled: see {settings.home / 'logs'} for poller and predictor"
                     )
             time.sleep(0.5)
 
@@ -142,8 +146,11 @@ def play(settings: Settings, night: date, watch: Watcher) -> None:
 def _progress(state: dict[str, Any], night: Night) -> NightProgress:
     kinds = [game.disposition for game in night.games]
     return NightProgress(
-        feed_now=str(state["feed_now"]), games=len(state["games"]), forecast=kinds.count("forecast"),
-        missed=kinds.count("missed"), void=kinds.count("void"),
+        feed_now=str(state["feed_now"]),
+        games=len(state["games"]),
+        forecast=kinds.count("forecast"),
+        missed=kinds.count("missed"),
+        void=kinds.count("void"),
         settled=sum(game.settlement is not None for game in night.games),
         final=sum(game.actual is not None and game.actual.state == OutcomeState.FINAL for game in night.games),
     )

@@ -78,8 +78,8 @@ class PollCounts:
     def line(self) -> str:
         failures = ", ".join(f"{name} {count}" for name, count in sorted(self.failures.items())) or "none"
         return (
-            f"{self.polls} polls, {self.games} games on the board, {self.play_by_plays} play-by-plays, {self.ticks} ticks,"
-            f" {self.stale} stale, {self.late_polls} late, failures: {failures}"
+            f"{self.polls} polls, {self.games} games on the board, {self.play_by_plays} play-by-plays,"
+            f" {self.ticks} ticks, {self.stale} stale, {self.late_polls} late, failures: {failures}"
         )
 
 
@@ -103,7 +103,13 @@ class Poller:
     """
 
     def __init__(
-        self, feed: Feed, stream: Stream, lease: LeaseKeeper, *, interval_s: float, source: str,
+        self,
+        feed: Feed,
+        stream: Stream,
+        lease: LeaseKeeper,
+        *,
+        interval_s: float,
+        source: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._feed, self._stream, self._lease = feed, stream, lease
@@ -113,7 +119,7 @@ class Poller:
         self.counts = PollCounts()
 
     async def run(self, stop: asyncio.Event, *, stand_by: bool = True) -> bool:
-        """Polls until ``stop`` is set. While another poller holds the lease, stands by or, told not to, returns False."""
+        """Polls until ``stop`` is set; stands by while another poller holds the lease or, told not to, returns False."""
         due = time.monotonic()
         while not stop.is_set():
             if not await self._lease.held():
@@ -193,7 +199,9 @@ class Poller:
     def _failed(self, error: FeedError | TicksUnavailable, game_id: str | None = None) -> float:
         self.counts.failed(error)
         wait_s = self._backoff.failed(error) if isinstance(error, HOST_STATES) else 0.0
-        log.warning("poll failed", state=type(error).__name__, game_id=game_id, error=str(error), wait_s=round(wait_s, 3))
+        log.warning(
+            "poll failed", state=type(error).__name__, game_id=game_id, error=str(error), wait_s=round(wait_s, 3)
+        )
         return wait_s
 
 

@@ -8,6 +8,7 @@ are committed.
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,15 +17,20 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
+from services.client import ForecasterError
 from sqlalchemy.exc import OperationalError
 
+from flows import wiring
 from flows.announce import Announcer
 from flows.issue import ForecastIssuer
+from flows.lease import LeaseKeeper, holder_name
+from flows.presence import Presence
 from flows.settling import settle_game
 from models.clock import OFFICIAL_MINUTE
 from models.game import Snapshot, Status, Verdict, half_over, official_due, pattern, supersedes
-from services.client import ForecasterError
+from services.settings import get_settings
 from services.store import Official, Store
+from services.telemetry import configure_logging
 from services.ticks import Delivery, Tick, TicksUnavailable
 
 log = structlog.get_logger("predictor")
@@ -70,21 +76,35 @@ class _Game:
     head: Snapshot | None
     disposition: str | None
     official: Official | None
-    owed: list[str] = field(default_factory=list)
+    trouble: str | None = None
+
+
+@dataclass
+class _Work:
+    """What was taken from the stream for a game and is not acknowledged yet; only the newest tick needs to be kept."""
+
+    entries: list[str] = field(default_factory=list)
+    ticks: list[Tick] = field(default_factory=list)
 
 
 class Predictor:
     """Consumes ticks until told to stop. ``consumer`` names this process in the consumer group."""
 
     def __init__(
-        self, store: Store, stream: Stream, issuer: ForecastIssuer, announcer: Announcer,
-        lease: LeaseKeeper, *, consumer: str,
+        self,
+        store: Store,
+        stream: Stream,
+        issuer: ForecastIssuer,
+        announcer: Announcer,
+        lease: LeaseKeeper,
+        *,
+        consumer: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store, self._stream, self._issuer, self._announce = store, stream, issuer, announcer
         self._lease, self._consumer, self._now = lease, consumer, now
         self._games: dict[str, _Game] = {}
-        self._owed: dict[str, Tick] = {}
+        self._work: dict[str, _Work] = {}
         self._claimed_at = float("-inf")
         self.counts = PredictCounts()
 
@@ -109,7 +129,6 @@ class Predictor:
                 # Entries are not claimed again while the database is away: each claim counts towards the dead letter.
                 while not stop.wait(0.5) and not self._reachable():
                     self.counts.waits += 1
-
         self._lease.give_back()
         return True
 
@@ -121,50 +140,54 @@ class Predictor:
         return True
 
     def _forget(self) -> None:
-        """What was not committed, or was handled by somebody else meanwhile, must be read again."""
+        """What is known of the games may be wrong now: read it again. What was taken from the stream is still owed."""
         self._games.clear()
-        self._owed.clear()
 
     def step(self, block_ms: int) -> int:
-        """Takes what waits in the stream, handles the newest state of each game; returns the entries taken."""
-        deliveries = list(self._stream.consume(self._consumer, block_ms=0 if self._owed else block_ms, count=BATCH))
-        if not self._owed and time.monotonic() - self._claimed_at > CLAIM_EVERY_S:
+        """Takes what waits in the stream and handles the newest state of each game; returns the entries taken."""
+        deliveries = list(self._stream.consume(self._consumer, block_ms=0 if self._work else block_ms, count=BATCH))
+        if time.monotonic() - self._claimed_at > CLAIM_EVERY_S:
             deliveries += self._stream.claim_stale(self._consumer, min_idle_ms=2000, count=BATCH)
             self._claimed_at = time.monotonic()
-        self.counts.ticks += len(deliveries)
-        by_game: dict[str, list[Delivery]] = {}
         for delivery in deliveries:
-            by_game.setdefault(delivery.tick.game_id, []).append(delivery)
-        for game_id, waiting in by_game.items():
-            self._absorb(game_id, waiting)
-        for game_id in [owing for owing in self._owed if owing not in by_game]:
-            self._act(game_id, self._owed[game_id])
-        if self._owed and not deliveries:
+            work = self._work.setdefault(delivery.tick.game_id, _Work())
+            work.entries.append(delivery.entry_id)
+            work.ticks.append(delivery.tick)
+        self.counts.ticks += len(deliveries)
+        for game_id in list(self._work):
+            if self._handle(game_id, self._work[game_id]):
+                self._stream.ack(self._work[game_id].entries)
+                del self._work[game_id]
+        if self._work and not deliveries:
             time.sleep(block_ms / 1000)
         return len(deliveries)
 
-    def _absorb(self, game_id: str, waiting: list[Delivery]) -> None:
-        game = self._games.get(game_id) or self._read(game_id, waiting[0].tick)
-        newest: Tick | None = self._owed.get(game_id)
-        for delivery in waiting:
-            verdict = supersedes(game.head, delivery.tick.snapshot)
+    def _handle(self, game_id: str, work: _Work) -> bool:
+        """Whether everything that the ticks call for is committed; what is owed stays in ``work``."""
+        game = self._games.get(game_id) or self._read(game_id, work.ticks[0])
+        newest: Tick | None = None
+        for tick in work.ticks:
+            verdict = supersedes(game.head, tick.snapshot)
             if verdict in (Verdict.NEW, Verdict.CORRECTION):
-                self._store.record_tick(delivery.tick)
-                game.head, newest = delivery.tick.snapshot, delivery.tick
+                self._store.record_tick(tick)
+                game.head, newest = tick.snapshot, tick
             elif verdict is Verdict.SAME:
-                # Delivered again after a crash between commit and acknowledgement, or the same state polled twice.
-                newest = newest or delivery.tick
-            game.owed.append(delivery.entry_id)
-        self.counts.skipped += len(waiting) - 1
-        if newest is not None:
-            self._act(game_id, newest)
-        else:
-            self._settle_up(game_id, game)
+                # Delivered again, or still owed.
+                newest = tick
+        self.counts.skipped += len(work.ticks) - 1
+        if newest is None:
+            return True
+        work.ticks = [newest]
+        return self._act(game, newest)
 
     def _read(self, game_id: str, tick: Tick) -> _Game:
         self._store.upsert_schedule(
-            game_id=game_id, source=tick.source, league_date=tick.league_date, home=tick.snapshot.home,
-            away=tick.snapshot.away, tip_at=tick.tip_at,
+            game_id=game_id,
+            source=tick.source,
+            league_date=tick.league_date,
+            home=tick.snapshot.home,
+            away=tick.snapshot.away,
+            tip_at=tick.tip_at,
         )
         game = _Game(
             head=self._store.latest_snapshot(game_id),
@@ -174,9 +197,9 @@ class Predictor:
         self._games[game_id] = game
         return game
 
-    def _act(self, game_id: str, tick: Tick) -> None:
-        """Does what ``tick`` calls for; what a server could not do now is owed and tried again."""
-        game, snapshot = self._games[game_id], tick.snapshot
+    def _act(self, game: _Game, tick: Tick) -> bool:
+        """Does what ``tick`` calls for; False when the forecaster could not be asked now."""
+        snapshot = tick.snapshot
         self._announce.progress(tick)
         try:
             if snapshot.status is Status.POSTPONED:
@@ -187,16 +210,10 @@ class Predictor:
                 self._at_half(game, tick)
         except ForecasterError as error:
             self.counts.waits += 1
-            log.warning("forecast owed", game_id=game_id, error=str(error))
-            self._owed[game_id] = tick
-            return
-        self._owed.pop(game_id, None)
-        self._settle_up(game_id, game)
-
-    def _settle_up(self, game_id: str, game: _Game) -> None:
-        if game_id not in self._owed and game.owed:
-            self._stream.ack(game.owed)
-            game.owed = []
+            game.trouble = str(error)
+            log.warning("forecast owed", game_id=tick.game_id, error=str(error))
+            return False
+        return True
 
     def _forecast(self, game: _Game, tick: Tick) -> None:
         wanted, standing = pattern(tick.snapshot, OFFICIAL_MINUTE), game.official
@@ -216,7 +233,8 @@ class Predictor:
 
     def _at_half(self, game: _Game, tick: Tick) -> None:
         if game.disposition is None:
-            self._decide(game, tick, "missed", "no snapshot was handled between 6:00 left in Q2 and the half")
+            why = "no snapshot was handled between 6:00 left in Q2 and the half"
+            self._decide(game, tick, "missed", f"no forecast before the half: {game.trouble}" if game.trouble else why)
         if game.disposition == "void":
             return
         seen = settle_game(self._store, tick.snapshot)

@@ -42,7 +42,7 @@ class Presence:
         if not os.environ.get("PREFECT_API_URL"):
             return
         # Late and here: importing Prefect takes seconds that a restarted loop does not have.
-        from flows.sessions import PrefectAway, close_orphans, session  # noqa: PLC0415
+        from flows.sessions import PrefectAway, close_orphans, session
 
         while not self._stop.is_set():
             try:

@@ -1,7 +1,7 @@
 """Nightly recalibration: the calibration set rolls on over the games settled since, and the ratings with it.
 
-Not a refit: Dejavu, the network and the weights stay as they are. The new version becomes the challenger; who is champion
-is decided elsewhere, with evidence.
+Not a refit: Dejavu, the network and the weights stay as they are. The new version becomes the challenger; who is
+champion is decided elsewhere, with evidence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from flows.train import CHAMPION, code_version, history
 from models.bundle import write_bundle
 from models.clock import OFFICIAL_MINUTE
 from models.ensemble import Ensemble
-from models.recalibration import SettledGame, recalibrated
+from models.recalibration import SettledGame, TooFewSettled
+from models.recalibration import recalibrate as roll
 from services.settings import Settings
 from services.store import Store
 
@@ -45,8 +46,11 @@ class RecalibrationResult:
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         return {
-            "league_date": self.league_date.isoformat() if self.league_date else None, "settled": self.settled,
-            "needed": self.needed, "version": self.version, "calibration_id": self.calibration_id,
+            "league_date": self.league_date.isoformat() if self.league_date else None,
+            "settled": self.settled,
+            "needed": self.needed,
+            "version": self.version,
+            "calibration_id": self.calibration_id,
         }
 
 
@@ -56,18 +60,17 @@ def recalibrate(settings: Settings, *, league_date: date | None = None) -> Recal
     champion = registry.fetch(CHAMPION)
     with wiring.store(settings) as store:
         games = settled_games(store, settings, champion.ensemble, league_date)
-        needed = settings.recalibrate_min_games
-        if len(games) < needed:
-            return RecalibrationResult(league_date, len(games), needed, None, champion.ensemble.calibration_id)
-        newest = max(game.league_date for game in games)
-        # Ratings may learn from every game that was final before the day after the newest settled one.
-        past = history(store, settings, newest + timedelta(days=1))
-    ensemble = recalibrated(champion.ensemble, games, minimum=needed, history=past)
+        newest = max((game.date for game in games), default=champion.ensemble.trained_through)
+        # Ratings may learn from every game that was over before the day after the newest settled one.
+        results = history(store, settings, newest + timedelta(days=1)).results()
+    needed = settings.recalibrate_min_games
+    try:
+        ensemble = roll(champion.ensemble, games, list(results), minimum=needed).ensemble
+    except TooFewSettled as few:
+        return RecalibrationResult(league_date, few.found, needed, None, champion.ensemble.calibration_id)
     with tempfile.TemporaryDirectory(prefix="halftime-bundle-") as folder:
         bundle = Path(folder) / "bundle"
-        write_bundle(
-            ensemble, bundle, {"recalibrated_from": champion.version.version, "code_version": code_version()}
-        )
+        write_bundle(ensemble, bundle, {"recalibrated_from": champion.version.version, "code_version": code_version()})
         version = registry.register(
             bundle,
             params={"kind": "recalibrated", "recalibrated_from": champion.version.version, "games": str(len(games))},
@@ -79,16 +82,18 @@ def recalibrate(settings: Settings, *, league_date: date | None = None) -> Recal
     return RecalibrationResult(league_date, len(games), needed, version.version, ensemble.calibration_id)
 
 
-def settled_games(
-    store: Store, settings: Settings, champion: Ensemble, upto: date | None
-) -> list[SettledGame]:
+def settled_games(store: Store, settings: Settings, champion: Ensemble, upto: date | None) -> list[SettledGame]:
     """Games settled for good after the champion's calibration ended, each with what the forecaster was given."""
     since = champion.trained_through + timedelta(days=1)
     frame = store.settled_since(since, source=settings.league_source, minute=OFFICIAL_MINUTE)
     return [
         SettledGame(
-            game_id=str(row.game_id), league_date=row.league_date, minute=int(row.minute), pattern=tuple(row.pattern),
-            rating=row.context.get("rating_difference"), actual=int(row.actual),
+            game_id=str(row.game_id),
+            date=row.league_date,
+            minute=int(row.minute),
+            pattern=tuple(row.pattern),
+            rating=row.context.get("rating_difference"),
+            actual=float(row.actual),
         )
         for row in frame.itertuples()
         if upto is None or row.league_date <= upto

@@ -46,8 +46,11 @@ class NightlyResult:
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         return {
-            "league_date": self.league_date.isoformat(), "night_id": self.night_id, "evidently_id": self.evidently_id,
-            "evidently_status": self.evidently_status, "settled": self.settled,
+            "league_date": self.league_date.isoformat(),
+            "night_id": self.night_id,
+            "evidently_id": self.evidently_id,
+            "evidently_status": self.evidently_status,
+            "settled": self.settled,
         }
 
 
@@ -100,7 +103,7 @@ def nightly_report(settings: Settings, *, league_date: date | None = None) -> Ni
 
 def _evidently(store: Store, report: NightReport) -> tuple[int | None, str]:
     # Importing Evidently costs two seconds and 300 MB: only here, where it is used.
-    from monitoring.reports import KIND, build_evidently_report, history_frame, settled_frame  # noqa: PLC0415
+    from monitoring.reports import KIND, build_evidently_report, history_frame, settled_frame
 
     night = report.league_date
     since = night - timedelta(days=WINDOW_DAYS - 1)
@@ -117,10 +120,18 @@ def _performance(store: Store, settings: Settings, report: NightReport) -> None:
     if report.model.version is None or report.mae is None or report.nominal_coverage is None:
         return
     store.record_performance(
-        model_name=settings.model_name, model_version=report.model.version, minute=OFFICIAL_MINUTE,
-        alpha=1 - report.nominal_coverage, scope="night", as_of=report.league_date, n=report.n,
+        model_name=settings.model_name,
+        model_version=report.model.version,
+        minute=OFFICIAL_MINUTE,
+        alpha=1 - report.nominal_coverage,
+        scope="night",
+        as_of=report.league_date,
+        n=report.n,
         figures={
-            "mae": report.mae, "mae_persistence": report.mae_persistence, "coverage": report.coverage,
-            "mean_width": report.mean_width, "skill": report.skill.value if report.skill else None,
+            "mae": report.mae,
+            "mae_persistence": report.mae_persistence,
+            "coverage": report.coverage,
+            "mean_width": report.mean_width,
+            "skill": report.skill.value if report.skill else None,
         },
     )

@@ -12,7 +12,7 @@ from services.store import Actual, Official, Outcome, Store
 
 @dataclass(frozen=True)
 class Seen:
-    """What settling a game found. ``new``: the outcome, or its state, was not recorded yet; ``settled`` counts forecasts."""
+    """What settling a game found. ``new``: the outcome or its state was not recorded; ``settled`` counts forecasts."""
 
     new: bool
     settled: int = 0
@@ -23,14 +23,24 @@ class Seen:
         """The board's ``settlement`` event."""
         assert self.actual is not None
         data: dict[str, Any] = {
-            "state": self.actual.state, "revision": self.actual.revision, "actual": self.actual.margin,
-            "home_24": self.actual.home_24, "away_24": self.actual.away_24, "error": None, "covered": None,
-            "point": None, "lower": None, "upper": None,
+            "state": self.actual.state,
+            "revision": self.actual.revision,
+            "actual": self.actual.margin,
+            "home_24": self.actual.home_24,
+            "away_24": self.actual.away_24,
+            "error": None,
+            "covered": None,
+            "point": None,
+            "lower": None,
+            "upper": None,
         }
         if self.official is not None:
             made = self.official.prediction
             scored = settle(
-                point=made.point, lower=made.lower, upper=made.upper, persistence=self.official.persistence,
+                point=made.point,
+                lower=made.lower,
+                upper=made.upper,
+                persistence=self.official.persistence,
                 actual=self.actual.margin,
             )
             data |= {"error": scored.error, "covered": scored.covered}
@@ -39,7 +49,7 @@ class Seen:
 
 
 def settle_game(store: Store, snapshot: Snapshot, source: str = "feed") -> Seen:
-    """Records the outcome ``snapshot`` shows and settles the official forecast against it; repeating changes nothing."""
+    """Records the outcome ``snapshot`` shows and settles the official forecast; repeating changes nothing."""
     result = outcome(snapshot)
     if result is None:
         return Seen(new=False)
@@ -48,7 +58,9 @@ def settle_game(store: Store, snapshot: Snapshot, source: str = "feed") -> Seen:
     )
     settled = store.settle(snapshot.game_id)
     return Seen(
-        new=recorded.outcome is Outcome.RECORDED, settled=len(settled), actual=recorded.actual,
+        new=recorded.outcome is Outcome.RECORDED,
+        settled=len(settled),
+        actual=recorded.actual,
         official=store.latest_official(snapshot.game_id),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from services.history import recorded_dates, simulated_dates
+
 from services.settings import Settings
 
 # Eight games between 7 and 10 pm in early February: the shortest such evening of the recorded season.

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import structlog
+from services.registry import NoSuchVersion, Registry, Version
 
 from flows import wiring
 from flows.lease import holder_name
@@ -18,7 +19,6 @@ from models.bundle import write_bundle
 from models.history import History
 from models.training import Progress, TrainingResult, TrainingSpec
 from models.training import train as train_ensemble
-from services.registry import NoSuchVersion, Registry, Version
 from services.settings import ROOT, Settings
 from services.store import Store
 
@@ -47,15 +47,20 @@ class TrainSummary:
         f = self.figures
         return (
             f"version {self.version} from {self.games} {self.source} games before {self.as_of}"
-            f"{', now champion' if self.promoted else ''}: RMSE {f['rmse']:.3f} (persistence {f['rmse_persistence']:.3f}),"
-            f" coverage {f['coverage']:.1%} at width {f['mean_width']:.1f}"
+            f"{', now champion' if self.promoted else ''}: RMSE {f['rmse']:.3f}"
+            f" (persistence {f['rmse_persistence']:.3f}), coverage {f['coverage']:.1%} at width {f['mean_width']:.1f}"
         )
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         return {
-            "version": self.version, "digest": self.digest, "source": self.source, "as_of": self.as_of.isoformat(),
-            "games": self.games, "promoted": self.promoted, "figures": self.figures,
+            "version": self.version,
+            "digest": self.digest,
+            "source": self.source,
+            "as_of": self.as_of.isoformat(),
+            "games": self.games,
+            "promoted": self.promoted,
+            "figures": self.figures,
         }
 
 
@@ -65,7 +70,11 @@ def code_version() -> str:
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
-            cwd=ROOT, capture_output=True, text=True, timeout=10, check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
@@ -79,7 +88,7 @@ def history(store: Store, settings: Settings, before: date) -> History:
         raise NoHistory(
             f"no {settings.league_source} games before {before} in the table games: run `./halftime backfill`"
         )
-    return History.from_frame(frame, source=settings.league_source)
+    return History.from_frame(frame)
 
 
 def train(settings: Settings, *, as_of: date, promote: bool = False, progress: Progress | None = None) -> TrainSummary:
@@ -106,7 +115,8 @@ def register(registry: Registry, result: TrainingResult, settings: Settings) -> 
     with tempfile.TemporaryDirectory(prefix="halftime-bundle-") as folder:
         bundle = Path(folder) / "bundle"
         write_bundle(
-            result.ensemble, bundle,
+            result.ensemble,
+            bundle,
             {"spec": result.spec.as_dict(), "figures": result.figures, "code_version": code_version()},
         )
         return registry.register(
@@ -123,8 +133,14 @@ def make_champion(store: Store, registry: Registry, version: Version, *, reason:
     before = _champion(registry)
     registry.set_alias(CHAMPION, version.version)
     store.record_promotion(
-        model_name=registry.model_name, alias=CHAMPION, model_version=version.version, model_digest=version.digest,
-        previous_version=before.version if before else None, reason=reason, evidence={}, decided_by=holder_name(),
+        model_name=registry.model_name,
+        alias=CHAMPION,
+        model_version=version.version,
+        model_digest=version.digest,
+        previous_version=before.version if before else None,
+        reason=reason,
+        evidence={},
+        decided_by=holder_name(),
     )
     log.info("champion", model=registry.model_name, version=version.version, reason=reason)
 

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+from services.registry import Registry
+
 from flows.lease import LeaseKeeper, holder_name, lease_ttl_s
 from services.broadcast import Broadcast
-from services.registry import Registry
 from services.settings import Settings
 from services.store import Store
 from services.ticks import TickStream
@@ -36,32 +37,40 @@ def registry(settings: Settings) -> Registry:
 @asynccontextmanager
 async def poller(settings: Settings) -> AsyncIterator[Poller]:
     """A poller of the feed in force."""
-    from flows.poller import Poller  # noqa: PLC0415 - it needs this module for its own main
-    from services.feed import FeedClient  # noqa: PLC0415
+    from flows.poller import Poller
+    from services.feed import FeedClient
 
     with store(settings) as opened:
         lease = LeaseKeeper(opened, "poller", holder_name(), lease_ttl_s(settings.speed))
         async with FeedClient(settings.resolved_feed_url) as feed:
             yield Poller(
-                feed, TickStream(settings.resolved_redis_url), lease,
-                interval_s=settings.poll_interval_s / settings.speed, source=feed_source(settings),
+                feed,
+                TickStream(settings.resolved_redis_url),
+                lease,
+                interval_s=settings.poll_interval_s / settings.speed,
+                source=feed_source(settings),
             )
 
 
 @contextmanager
 def predictor(settings: Settings) -> Iterator[Predictor]:
     """A predictor on the tick stream."""
-    from flows.announce import Announcer  # noqa: PLC0415
-    from flows.issue import ForecastIssuer  # noqa: PLC0415
-    from flows.predictor import Predictor  # noqa: PLC0415
-    from services.client import ForecasterClient  # noqa: PLC0415
+    from services.client import ForecasterClient
+
+    from flows.announce import Announcer
+    from flows.issue import ForecastIssuer
+    from flows.predictor import Predictor
 
     holder = holder_name()
     with store(settings) as opened, ForecasterClient(settings.forecaster_url) as forecaster:
         yield Predictor(
-            opened, TickStream(settings.resolved_redis_url), ForecastIssuer(forecaster, opened, settings.alpha),
+            opened,
+            TickStream(settings.resolved_redis_url),
+            ForecastIssuer(forecaster, opened, settings.alpha),
             Announcer(Broadcast(settings.resolved_redis_url)),
-            LeaseKeeper(opened, "predictor", holder, lease_ttl_s(settings.speed)), consumer=holder,
+            LeaseKeeper(opened, "predictor", holder, lease_ttl_s(settings.speed)),
+            # One predictor at a time holds the lease: under one name, what the last one left is handed out again.
+            consumer="predictor",
         )
 
 

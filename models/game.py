@@ -62,9 +62,10 @@ class Play:
 class Snapshot:
     """One game as one poll shows it.
 
-    ``plays`` are in the feed's order and hold every change of score (``essential_plays`` leaves the rest out). ``period`` and ``t`` are the furthest point reached,
-    ``period_ended`` says whether that period is over. ``event_at`` is the wall time of the newest play,
-    ``edited_at`` of the newest edit; both aware UTC or None before tip-off.
+    ``plays`` are in the feed's order and hold every change of score (``essential_plays`` leaves the rest out).
+    ``period`` and ``t`` are the furthest point reached, ``period_ended`` says whether that period is over.
+    ``event_at`` is the wall time of the newest play, ``edited_at`` of the newest edit; both aware UTC or None before
+    tip-off.
     """
 
     game_id: str
@@ -228,9 +229,7 @@ def supersedes(previous: Snapshot | None, new: Snapshot) -> Verdict:
     before, after = _progress(previous), _progress(new)
     if after > before:
         return Verdict.NEW
-    newer_edit = (
-        new.edited_at is not None and previous.edited_at is not None and new.edited_at > previous.edited_at
-    )
+    newer_edit = new.edited_at is not None and previous.edited_at is not None and new.edited_at > previous.edited_at
     if after == before:
         if newer_edit:
             return Verdict.CORRECTION

@@ -89,7 +89,9 @@ class Settings(BaseSettings):
             raise SettingsError(f"HALFTIME_DATA={value} holds no games.parquet: name the folder that does, or unset it")
         return value
 
-    @field_validator("data", "bundle", "database_url", "redis_url", "prefect_api_url", "mlflow_tracking_uri", mode="before")
+    @field_validator(
+        "data", "bundle", "database_url", "redis_url", "prefect_api_url", "mlflow_tracking_uri", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -124,8 +126,8 @@ class Settings(BaseSettings):
             password = self.postgres_password_file.read_text().strip()
         except OSError as error:
             raise SettingsError(
-                f"no database: DATABASE_URL is unset and {self.postgres_password_file} cannot be read ({error.strerror});"
-                " start the local stack with `make up`"
+                f"no database: DATABASE_URL is unset and {self.postgres_password_file} cannot be read"
+                f" ({error.strerror}); start the local stack with `make up`"
             ) from error
         return f"{DRIVER}halftime:{password}@{self.host}:{self.postgres_port}/{database}"
 

@@ -1,0 +1,286 @@
+"""The command line: `./halftime --help`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, date, datetime
+from types import TracebackType
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+
+from services.settings import Settings, get_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Live NBA halftime-margin forecasts.\n\nExample: [bold]./halftime night[/bold] replays one night from tip-off"
+    " to report; [bold]./halftime up[/bold] keeps the stack running.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output, and nothing else there")]
+Speed = Annotated[float | None, typer.Option(help="how many times faster the replay's clock runs", min=1.0, max=600.0)]
+
+
+def _settings(**changes: Any) -> Settings:
+    settings = get_settings().model_copy(update={name: value for name, value in changes.items() if value is not None})
+    # Prefect reads its address when it is imported, and this process must not start a server of its own.
+    os.environ.setdefault("PREFECT_API_URL", settings.resolved_prefect_api_url)
+    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
+    return settings
+
+
+def _print_json(value: object) -> None:
+    json.dump(value, sys.stdout, allow_nan=False, default=str)
+    sys.stdout.write("\n")
+
+
+@app.command()
+def up(
+    feed: Annotated[str, typer.Option(help="replay, nba, or none for the stack without a feed")] = "none",
+    league_date: Annotated[
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="night to replay")
+    ] = None,
+    speed: Speed = None,
+    as_json: Json = False,
+) -> None:
+    """Start the stack and leave it running; prints where everything is.
+
+    Example: ./halftime up --feed nba
+    """
+    from flows.operate import bring_up
+
+    settings = _settings(
+        feed=feed if feed != "none" else None,
+        replay_speed=speed,
+        replay_date=league_date.date() if league_date else None,
+    )
+    urls = bring_up(settings, live=feed != "none")
+    if as_json:
+        _print_json(urls)
+    else:
+        from flows.show import console, url_table
+
+        console.print(url_table(urls))
+        console.print("Stop it with [bold]make down[/bold].")
+
+
+@app.command()
+def down() -> None:
+    """Stop the stack and everything that belongs to it.
+
+    Example: ./halftime down
+    """
+    from infra.detached import stop_detached
+
+    ended = stop_detached(_settings())
+    typer.echo(f"stopped: {', '.join(ended)}" if ended else "nothing was running", err=True)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """What runs, since when, and what is wrong with it; exits with 1 when something is.
+
+    Example: ./halftime status --json
+    """
+    from flows.operate import stack_report
+
+    report = stack_report(_settings())
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        from flows.show import console
+
+        console.print(report.table())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check everything Halftime needs; each failed check says what to do. Exits with 1 when one failed.
+
+    Example: ./halftime doctor
+    """
+    from infra.doctor import check_all
+
+    checks = check_all(_settings())
+    if as_json:
+        _print_json([check.to_dict() for check in checks])
+    else:
+        from flows.show import console
+
+        table = Table("check", "", "finding", "what to do")
+        for check in checks:
+            mark = (
+                "[green]ok[/green]" if check.ok else "[yellow]warn[/yellow]" if check.warning else "[red]FAILED[/red]"
+            )
+            table.add_row(check.name, mark, check.detail, "" if check.ok else check.remedy)
+        console.print(table)
+    raise typer.Exit(0 if all(check.ok or check.warning for check in checks) else 1)
+
+
+@app.command()
+def night(
+    league_date: Annotated[
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="night to replay")
+    ] = None,
+    speed: Speed = None,
+    as_json: Json = False,
+) -> None:
+    """One night, end to end: stack, history, champion, replay, nightly flows, report; then everything stops.
+
+    Example: ./halftime night --speed 60 --json
+    """
+    _replay(league_date.date() if league_date else None, speed, as_json, nightly=True)
+
+
+@app.command()
+def replay(
+    league_date: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="league date, US Eastern")],
+    speed: Speed = None,
+    as_json: Json = False,
+) -> None:
+    """Replay one night through the live path and print its report, without the nightly flows.
+
+    Example: ./halftime replay 2023-04-09 --speed 60 --json
+    """
+    _replay(league_date.date(), speed, as_json, nightly=False)
+
+
+def _replay(day: date | None, speed: float | None, as_json: bool, *, nightly: bool) -> None:
+    from flows.night import run_night
+    from flows.report import page_path
+    from flows.show import ProgressWatcher, console
+    from flows.slate import check_night, pick_night
+    from monitoring.night_text import print_night
+
+    settings = _settings(replay_speed=speed, replay_date=day)
+    chosen = settings.replay_date or pick_night(settings)
+    check_night(settings, chosen)
+    with ProgressWatcher() as watcher:
+        report = run_night(settings, league_date=chosen, nightly=nightly, watcher=watcher)
+    print_night(report, console)
+    console.print(f"page: {page_path(settings, report)}", highlight=False, soft_wrap=True)
+    if as_json:
+        _print_json(report.model_dump(mode="json"))
+
+
+@app.command()
+def backfill(
+    source: Annotated[
+        str | None, typer.Option(help="recorded, simulated or archive; unset: what HALFTIME_DATA gives")
+    ] = None,
+    seasons: Annotated[str | None, typer.Option(help="archive seasons by start year, as 2018-2024")] = None,
+    as_json: Json = False,
+) -> None:
+    """Load history into the table games; needs the stack, resumes where it stopped.
+
+    Example: ./halftime backfill --source archive --seasons 2018-2024
+    """
+    from flows.backfill import backfill as load
+    from flows.backfill import backfill_archives, parse_seasons
+    from flows.show import ProgressWatcher
+
+    settings = _settings()
+    with ProgressWatcher() as watcher:
+        watcher.stage("loading history")
+        if source == "archive":
+            counts = backfill_archives(settings, parse_seasons(seasons), watcher.share)
+        else:
+            counts = load(
+                settings, source=source, progress=lambda done, total: watcher.share(f"{done} of {total}", done / total)
+            )
+    _print_json(counts) if as_json else typer.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
+
+
+@app.command()
+def train(
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="learn from games before this date")
+    ] = None,
+    promote: Annotated[bool, typer.Option(help="make the new version champion")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train on the history and register the version; needs the stack.
+
+    Example: ./halftime train --as-of 2023-02-03 --promote
+    """
+    from flows.show import ProgressWatcher
+    from flows.train import train as run
+
+    with ProgressWatcher() as watcher:
+        watcher.stage("training")
+        day = as_of.date() if as_of else datetime.now(UTC).date()
+        summary = run(_settings(), as_of=day, promote=promote, progress=watcher.share)
+    _print_json(summary.to_json()) if as_json else typer.echo(summary.line())
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def predict(
+    margins: Annotated[list[float], typer.Argument(help="home minus away at the end of each minute, 18 numbers")],
+    alpha: Annotated[float, typer.Option(help="miss rate of the interval")] = 0.05,
+    home: Annotated[str | None, typer.Option(help="home team, as BOS")] = None,
+    away: Annotated[str | None, typer.Option(help="away team, as PHI")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the running forecaster for the margin at halftime.
+
+    Example: ./halftime predict --home BOS --away PHI -- 2 4 3 3 5 7 6 8 9 9 7 8 10 12 11 9 8 10
+    """
+    from services.client import ForecasterClient
+
+    with ForecasterClient(_settings().forecaster_url) as client:
+        answer = client.predict(margins, alpha=alpha, home=home, away=away)
+    if as_json:
+        _print_json(answer.model_dump(mode="json"))
+        return
+    typer.echo(
+        f"halftime margin {answer.point_forecast:+.1f}, {answer.coverage_probability:.0%} interval"
+        f" {answer.interval_lower:+.1f} to {answer.interval_upper:+.1f} (home minus away; model {answer.model_version},"
+        f" prediction {answer.prediction_id})"
+    )
+
+
+@app.command()
+def reproduce(
+    prediction_id: Annotated[str, typer.Argument(help="id of a stored prediction")], as_json: Json = False
+) -> None:
+    """Compute a stored prediction again from its row and its model; exits with 1 when a bit differs.
+
+    Example: ./halftime reproduce 2f0f0c9e-8f0a-5d8e-9d5c-3f6a1f0e9b7a
+    """
+    from flows.reproduce import reproduce_prediction
+
+    result = reproduce_prediction(_settings(), prediction_id)
+    _print_json(result.to_json()) if as_json else typer.echo(result.line())
+    raise typer.Exit(0 if result.equal else 1)
+
+
+OURS = frozenset({"flows", "bentos", "monitoring", "services", "models", "infra"})
+
+
+def _say_plainly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Our own errors name what to do and are printed as that sentence; anything else is a bug: a traceback."""
+    if kind.__module__.partition(".")[0] in OURS or isinstance(error, ValidationError):
+        sys.stderr.write(f"halftime: {error}\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def main() -> None:
+    """Entry point."""
+    from services.telemetry import configure_logging
+
+    # Warnings only: the progress display and the report are what a person reads here.
+    configure_logging(os.environ.get("HALFTIME_LOG_LEVEL", "WARNING"))
+    sys.excepthook = _say_plainly
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Bringing the stack up for good, and saying how it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import httpx
+from infra.doctor import Check, check_all
+from rich.table import Table
+
+from flows.night import prepare
+from flows.show import ProgressWatcher
+from flows.slate import check_night, pick_night
+from infra import services_table
+from infra.detached import read_status, start_detached
+from infra.runfile import StackStatus
+from services.settings import Settings
+
+
+def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
+    """Starts the stack, loads history and trains a champion when there is none; returns name -> URL.
+
+    With ``live`` the poller and predictor follow the feed in force. Raises what starting and training raise.
+    """
+    names: tuple[str, ...] = services_table.UP
+    night: date = datetime.now(UTC).date()
+    replaying = live and settings.feed == "replay"
+    if replaying:
+        night = settings.replay_date or pick_night(settings)
+        check_night(settings, night)
+        settings = settings.model_copy(update={"replay_date": night, "replay_hold": True})
+        names += services_table.REPLAY
+    if live:
+        names += services_table.LIVE
+    with ProgressWatcher() as watcher:
+        watcher.stage("starting the stack")
+        status = start_detached(settings, names, on_event=watcher.service)
+        prepare(settings, night, watcher)
+        if replaying:
+            httpx.post(f"{settings.replay_url}/replay/start", timeout=10.0).raise_for_status()
+    return urls(settings, status)
+
+
+def urls(settings: Settings, status: StackStatus) -> dict[str, str]:
+    """What a person opens; servers that are not part of this stack are named as they are set."""
+    mlflow, prefect = settings.resolved_mlflow_uri, settings.resolved_prefect_api_url.removesuffix("/api")
+    table = {
+        "board": settings.board_url,
+        "reports": f"{settings.board_url}/reports",
+        "forecaster docs": f"{settings.forecaster_url}/docs",
+        "Prefect UI": prefect,
+        "MLflow UI": mlflow,
+        "metrics": f"http://{settings.host}:{settings.exporter_port}/metrics",
+    }
+    if status.service("replay") is not None:
+        table["replay feed"] = f"{settings.replay_url}/replay/state"
+    return table
+
+
+@dataclass(frozen=True)
+class StackReport:
+    """What runs and what is wrong."""
+
+    stack: StackStatus | None
+    checks: list[Check]
+
+    @property
+    def ok(self) -> bool:
+        """Whether a stack runs and every check passed."""
+        return self.stack is not None and self.stack.running and all(check.ok or check.warning for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "ok": self.ok,
+            "stack": self.stack.to_dict() if self.stack else None,
+            "checks": [check.to_dict() for check in self.checks],
+        }
+
+    def table(self) -> Table:
+        """For a terminal: services, then what is wrong."""
+        if self.stack is None or not self.stack.running:
+            table = Table("what is wrong", "what to do", title="the stack is not running", title_justify="left")
+            table.add_row("no stack runs over this data folder", "make up")
+        else:
+            title = f"stack since {self.stack.started_at[:19]}Z"
+            table = Table("service", "state", "restarts", "port", "MB", "detail", title=title, title_justify="left")
+            for each in self.stack.services:
+                memory = "" if each.resident_mb is None else f"{each.resident_mb:.0f}"
+                port = "" if each.port is None else str(each.port)
+                table.add_row(each.name, each.state, str(each.restarts), port, memory, each.detail)
+        for check in self.checks:
+            if not check.ok:
+                table.add_row(check.name, check.detail, *([""] * max(0, len(table.columns) - 3)), check.remedy)
+        return table
+
+
+def stack_report(settings: Settings) -> StackReport:
+    """The stack's run file as of now, and the checks that can fail while it runs."""
+    return StackReport(read_status(settings), check_all(settings))
