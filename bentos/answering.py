@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -114,7 +114,7 @@ def _explanation(forecast: Forecast) -> Explanation:
         weights=Weights(
             dejavu=forecast.weights.dejavu, lstm=forecast.weights.lstm, persistence=forecast.weights.persistence
         ),
-        similar=[SimilarGame(**asdict(game)) for game in forecast.similar],
+        similar=[SimilarGame.model_validate(game, from_attributes=True) for game in forecast.similar],
     )
 
 

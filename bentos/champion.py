@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 from bentos.answering import ServedModel
+from services.telemetry import mask_secrets
 
 Load = Callable[[ServedModel | None], ServedModel]
 """Given the model in use (None at first), the model to use now: the same object when nothing changed."""
@@ -20,14 +21,22 @@ log = logging.getLogger(__name__)
 
 
 class NoModelError(RuntimeError):
-    """No model has been loaded yet; the message says why."""
+    """No model has been loaded yet."""
 
 
 class Champion:
     """Holds the served model and keeps it fresh in a daemon thread."""
 
-    def __init__(self, load: Load, *, refresh_s: float = 10.0, retry_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        load: Load,
+        *,
+        refresh_s: float = 10.0,
+        retry_s: float = 1.0,
+        on_change: Callable[[ServedModel | None, ServedModel], None] = lambda _old, _new: None,
+    ) -> None:
         self._load = load
+        self._on_change = on_change
         self._refresh_s = refresh_s
         self._retry_s = retry_s
         self._model: ServedModel | None = None
@@ -40,8 +49,13 @@ class Champion:
         """The model to answer with. Raises NoModelError."""
         model = self._model
         if model is None:
-            raise NoModelError(self._trouble)
+            raise NoModelError("No model is loaded yet: /health has the reason")
         return model
+
+    @property
+    def current(self) -> ServedModel | None:
+        """The model in use, if any."""
+        return self._model
 
     @property
     def trouble(self) -> str | None:
@@ -61,12 +75,13 @@ class Champion:
         try:
             model = self._load(self._model)
         except Exception as error:  # noqa: BLE001 - the thread's edge: a model in use stays in use whatever happened
-            trouble = f"{type(error).__name__}: {error}"
+            trouble = mask_secrets(str(error) or type(error).__name__)
             if trouble != self._trouble:
-                log.warning("champion not loaded: %s", trouble)
+                log.warning("champion not loaded: %s: %s", type(error).__name__, trouble)
             self._trouble = trouble
             return
         if model is not self._model:
+            self._on_change(self._model, model)
             log.info("serving version %s, digest %s, from %s", model.version, model.digest, model.origin)
         self._model = model
         self._trouble = ""

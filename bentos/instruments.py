@@ -20,6 +20,7 @@ from prometheus_client import (
     multiprocess,
 )
 
+from bentos.answering import ServedModel
 from services.spool import SpoolStats
 
 ROUTES = (
@@ -58,6 +59,13 @@ def observe_request(path: str, method: str, code: int, seconds: float) -> None:
     route = path if path in ROUTES else "other"
     REQUESTS.labels(route, method if method in METHODS else "other", str(code)).inc()
     LATENCY.labels(route).observe(seconds)
+
+
+def observe_model(old: ServedModel | None, new: ServedModel) -> None:
+    """Show which version is being served."""
+    if old is not None:
+        MODEL.labels(old.version, old.digest).set(0)
+    MODEL.labels(new.version, new.digest).set(1)
 
 
 def observe_spool(stats: SpoolStats) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from models.forecast import Forecaster
+from models.ensemble import Ensemble
+from services.store_rows import PredictionRow
 
 
 class WrongModelError(ValueError):
@@ -21,23 +21,16 @@ class Reproduced(NamedTuple):
     equal: bool
 
 
-def reproduce(row: Mapping[str, Any], ensemble: Forecaster) -> Reproduced:
-    """``row`` of table ``predictions``, ``ensemble`` the model with its ``model_digest``.
+def reproduce(row: PredictionRow, ensemble: Ensemble) -> Reproduced:
+    """``ensemble`` must be the model whose digest is the row's ``model_digest``.
 
-    Raises WrongModelError when the ensemble's calibration is not the row's; ForecastError when it cannot answer.
+    Raises WrongModelError when its calibration is not the row's; ForecastError when it cannot answer.
     """
-    calibration_id = getattr(ensemble, "calibration_id", row["calibration_id"])
-    if calibration_id != row["calibration_id"]:
+    if ensemble.calibration_id != row.calibration_id:
         raise WrongModelError(
-            f"prediction {row['id']} was calibrated by {row['calibration_id']}, this model by {calibration_id}: fetch"
-            f" version {row['model_version']} with digest {row['model_digest']}"
+            f"prediction {row.id} was calibrated by {row.calibration_id}, this model by {ensemble.calibration_id}:"
+            f" fetch version {row.model_version} with digest {row.model_digest}"
         )
-    again = ensemble.forecast(
-        [float(margin) for margin in row["pattern"]],
-        int(row["minute"]),
-        float(row["alpha"]),
-        row["context"].get("rating_difference"),
-    )
+    again = ensemble.forecast(row.pattern, row.minute, row.alpha, row.context.get("rating_difference"))
     numbers = (again.point, again.interval.lower, again.interval.upper)
-    stored = (float(row["point"]), float(row["lower"]), float(row["upper"]))
-    return Reproduced(*numbers, equal=numbers == stored)
+    return Reproduced(*numbers, equal=numbers == (row.point, row.lower, row.upper))

@@ -94,7 +94,7 @@ class Recorded(Answer):
     actual_differential: int
     status: Literal["settled", "unchanged"]
     settled: int = Field(ge=0, description="official forecasts that this outcome settles")
-    error: float | None = Field(description="forecast less outcome, of the newest official forecast")
+    error: float | None = Field(description="outcome less forecast in points, of the standing official forecast")
     covered: bool | None
 
 

@@ -89,6 +89,7 @@ class Spool:
         max_backoff_s: float = 5.0,
         scan_interval_s: float = 5.0,
         max_segment_bytes: int = MAX_SEGMENT_BYTES,
+        observe: Callable[[SpoolStats], None] = lambda _stats: None,
     ) -> None:
         self._folder = folder
         self._insert = insert
@@ -96,6 +97,7 @@ class Spool:
         self._max_backoff_s = max_backoff_s
         self._scan_interval_s = scan_interval_s
         self._max_segment_bytes = max_segment_bytes
+        self._observe = observe
         self._group = _Group()
         self._group_lock = threading.Lock()
         self._write_lock = threading.Lock()
@@ -109,7 +111,9 @@ class Spool:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SpoolError(f"spool folder {folder} cannot be made: {error.strerror}; set HALFTIME_HOME") from error
+            raise SpoolError(
+                f"the spool folder {folder} cannot be made ({error.strerror}): set HALFTIME_HOME to a place for data"
+            ) from error
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -138,10 +142,9 @@ class Spool:
             _write_all(segment.fd, b"".join(group.lines))
             os.fsync(segment.fd)
         except OSError as error:
-            group.error = SpoolError(
-                f"spool {self._folder} cannot be written: {error.strerror}; free space or set HALFTIME_HOME"
-            )
+            group.error = SpoolError(f"the spool cannot be written ({error.strerror}): free some disk space")
             self._last_error = str(group.error)
+            log.error("spool %s cannot be written: %s", self._folder, error.strerror)
             if segment is not None:
                 self._give_up(segment)
         else:
@@ -184,14 +187,10 @@ class Spool:
     def probe(self) -> None:
         """Raises SpoolError when rows could not be written now: no right to, or less than 16 MiB free."""
         if not os.access(self._folder, os.W_OK | os.X_OK):
-            raise SpoolError(
-                f"spool folder {self._folder} is not writable; give this user the right or set HALFTIME_HOME"
-            )
+            raise SpoolError("the spool folder is not writable: give this user the right to write there")
         free = shutil.disk_usage(self._folder).free
         if free < MIN_FREE_BYTES:
-            raise SpoolError(
-                f"disk nearly full: {free // 2**20} MiB free at {self._folder}, need {MIN_FREE_BYTES // 2**20}"
-            )
+            raise SpoolError(f"the disk of the spool is nearly full ({free // 2**20} MiB free): free some space")
 
     # -- draining -----------------------------------------------------------------------------------------------
 
@@ -319,6 +318,7 @@ class Spool:
                 self._last_error = f"{type(error).__name__}: {error}"
                 log.warning("spool not drained, next try in %.2g s: %s", pause_s, self._last_error)
                 pause_s = min(2 * pause_s, self._max_backoff_s)
+            self._observe(self.stats())
             if stopping:
                 return
             self._stop.wait(pause_s)

@@ -1,0 +1,152 @@
+"""What a worker is made of, and how it answers: the service without BentoML.
+
+A prediction is computed, made the first answer to its request id, made durable, and only then answered. Nothing on
+that way waits for the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from bentos.answering import answer, code_version
+from bentos.champion import Champion, Load
+from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused, identify, prediction_row
+from bentos.database import Database
+from bentos.instruments import PREDICTIONS, forget_dead_workers, observe_model, observe_spool
+from services.answer import Prediction, Problem, Recorded
+from services.idempotency import Answers, KeyReusedError
+from services.settings import Settings
+from services.spool import Spool, SpoolError
+from services.store import ConflictingActual, Outcome, Store, UnknownGame
+
+
+class Engine:
+    """One a worker process."""
+
+    def __init__(self, settings: Settings, load: Load) -> None:
+        folder = settings.home / "spool"
+        self.database = Database(settings)
+        self.spool = Spool(folder, self.database.insert, observe=observe_spool)
+        self.answers = Answers(folder / "answers.sqlite")
+        self.champion = Champion(load, on_change=observe_model)
+
+    def start(self) -> None:
+        """Load the model and drain the spool, both in threads of their own."""
+        forget_dead_workers()
+        code_version()
+        self.spool.start()
+        self.champion.start()
+
+    def close(self) -> None:
+        """Stop; what has not been drained stays on disk for the next worker."""
+        self.champion.close()
+        self.spool.close()
+        self.answers.close()
+
+    def predict(self, request: PredictRequest, key: str | None) -> bytes:
+        """The answer to ``request`` as JSON.
+
+        Raises RequestRefused (400, 409), NoModelError, SpoolError, AnswersUnavailableError, BrokenForecast.
+        """
+        model = self.champion.model
+        request_id, prediction_id = identify(request, key)
+        named = key is not None or request.request_id is not None
+        fingerprint = _fingerprint(request)
+        try:
+            body = self.answers.get(request_id, fingerprint) if named else None
+            if body is None:
+                now = datetime.now(UTC)
+                given = answer(model, request, request_id=request_id, prediction_id=prediction_id, now=now)
+                body = given.model_dump_json().encode()
+                first = self.answers.claim(request_id, fingerprint, body) if named else body
+            else:
+                first, given = body, None
+        except KeyReusedError as error:
+            raise RequestRefused(409, f"{sentence(error)}.") from error
+        if given is None or first is not body:
+            given = Prediction.model_validate_json(first)
+        # Also when the answer is an old one: its worker may have been killed before it was durable.
+        self.spool.append(prediction_row(request, given).to_json())
+        PREDICTIONS.labels(str(given.minute)).inc()
+        return first
+
+    async def record_actual(self, request: RecordActualRequest) -> Recorded:
+        """Record an outcome and settle. Raises RequestRefused (404, 409), DatabaseDownError."""
+
+        def work(store: Store) -> Recorded:
+            stored = store.record_actual(
+                request.game_id, request.actual_differential, source="api", refuse_conflict=True
+            )
+            new = store.settle(request.game_id)
+            standing = store.settlement(request.game_id)
+            return Recorded(
+                game_id=request.game_id,
+                actual_differential=request.actual_differential,
+                status="settled" if stored.outcome is Outcome.RECORDED or new else "unchanged",
+                settled=len(new),
+                error=standing.error if standing else None,
+                covered=standing.covered if standing else None,
+            )
+
+        try:
+            return await self.database.call(work)
+        except UnknownGame as error:
+            raise RequestRefused(
+                404,
+                f"Game {request.game_id} is not known: only games that were polled or loaded can have an outcome.",
+                [Problem(field="game_id", problem="is not in the table of games")],
+            ) from error
+        except ConflictingActual as error:
+            raise RequestRefused(
+                409,
+                f"{sentence(error)}: a final outcome is not changed by this call.",
+                [Problem(field="actual_differential", problem="contradicts the final outcome")],
+            ) from error
+
+    def unready(self) -> str | None:
+        """Why predictions cannot be served now, as a sentence; None when they can."""
+        if self.champion.current is None:
+            return f"The forecaster is not ready: {sentence(self.champion.trouble or 'try again')}."
+        try:
+            self.spool.probe()
+        except (SpoolError, OSError) as error:
+            return f"The forecaster is not ready: {sentence(error)}."
+        return None
+
+    def health(self) -> dict[str, Any]:
+        """What works and what does not, from memory alone."""
+        unready = self.unready()
+        stats = self.spool.stats()
+        model = self.champion.current
+        stale = self.champion.trouble if model else None
+        late = stats.waiting > 0 and stats.last_error is not None
+        waiting = f"{stats.waiting} predictions wait for the database; the log says why" if late else None
+        served = model and {"version": model.version, "digest": model.digest, "source": model.ensemble.source}
+        trouble = [text for text in (unready, stale, waiting) if text]
+        return {
+            "status": "not ready" if unready else "degraded" if trouble else "ready",
+            "trouble": trouble,
+            "model": served,
+            "spool": {
+                "appended": stats.appended,
+                "drained": stats.drained,
+                "waiting": stats.waiting,
+                "rejected": stats.rejected,
+                "oldest_s": round(stats.oldest_s, 3),
+            },
+            "code_version": code_version(),
+        }
+
+
+def sentence(error: Exception | str) -> str:
+    """An error's text as the beginning of a sentence."""
+    text = str(error).rstrip(".")
+    return text[:1].upper() + text[1:]
+
+
+def _fingerprint(request: PredictRequest) -> str:
+    body = request.model_dump(exclude={"request_id"})
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,56 @@
+"""/metrics/summary: how the official forecasts did, from the tables, so every worker and every restart says the same.
+
+Kept apart by source, model version, minute and nominal level: figures of different promises are never averaged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+
+from services.database import transaction
+from services.store import Store
+
+WINDOW_GAMES = 1000
+
+_SETTLED = text(
+    """
+    SELECT source, model_version, minute, 1 - alpha AS nominal_coverage, count(*) AS games,
+           avg(abs(error)) AS mae, sqrt(avg(error ^ 2)) AS rmse, avg(covered::int)::float AS coverage,
+           avg(width) AS mean_width, avg(abs(persistence_error)) AS mae_persistence,
+           min(league_date)::text AS first_date, max(league_date)::text AS last_date
+    FROM (
+        SELECT g.source, g.league_date, p.model_version, f.minute, p.alpha, p.upper - p.lower AS width,
+               s.error, s.covered, s.persistence_error
+        FROM standing_settlements s
+        JOIN standing_forecasts f ON f.official_id = s.official_id
+        JOIN predictions p ON p.id = f.prediction_id
+        JOIN games g ON g.game_id = f.game_id
+        ORDER BY s.settlement_id DESC LIMIT :window
+    ) settled
+    GROUP BY source, model_version, minute, alpha
+    ORDER BY source, model_version, minute, alpha
+    """
+)
+_SERVED = text("SELECT count(*) AS served, max(created_at)::text AS last_at FROM predictions")
+
+
+def summary(store: Store) -> dict[str, Any]:
+    """Figures of the newest 1,000 settled official forecasts, and how many predictions have been served.
+
+    ``n_predictions``, ``avg_error`` (mean absolute, points) and ``empirical_coverage`` are over all groups;
+    None before the first settlement. Raises StoreError.
+    """
+    with transaction(store.engine) as connection:
+        groups = [dict(row) for row in connection.execute(_SETTLED, {"window": WINDOW_GAMES}).mappings()]
+        served = connection.execute(_SERVED).mappings().one()
+    games = sum(group["games"] for group in groups)
+    return {
+        "n_predictions": games,
+        "avg_error": sum(group["mae"] * group["games"] for group in groups) / games if games else None,
+        "empirical_coverage": sum(group["coverage"] * group["games"] for group in groups) / games if games else None,
+        "groups": groups,
+        "served": served["served"],
+        "last_served_at": served["last_at"],
+    }

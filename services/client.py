@@ -1,0 +1,255 @@
+"""Python client of the forecaster's API.
+
+Every prediction is sent under a request id, made here when none is given, so a retry can never become a second
+prediction: the service answers the same bits under the same id.
+
+ForecasterError
++-- ForecasterRefused        4xx: the request cannot be served as it is; ``sentence`` says what to change
++-- ForecasterUnavailable    no connection, time-out, 429, 502, 503, 504 after all tries: try again later
++-- ForecasterBroken         any other status, or an answer that cannot be read: tell the operator
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from services.answer import ErrorBody, Prediction, Problem, Recorded
+
+A = TypeVar("A", bound=BaseModel)
+
+RETRIED = frozenset({429, 502, 503, 504})
+MAX_PAUSE_S = 5.0
+
+
+class ForecasterError(Exception):
+    """The forecaster gave no usable answer."""
+
+
+class ForecasterRefused(ForecasterError):
+    """The request cannot be served as it is."""
+
+    def __init__(self, status: int, sentence: str, detail: Sequence[Problem] = ()) -> None:
+        super().__init__(f"{status}: {sentence}")
+        self.status, self.sentence, self.detail = status, sentence, tuple(detail)
+
+
+class ForecasterUnavailable(ForecasterError):
+    """Nobody answered, or the answer was "not now", at every try."""
+
+
+class ForecasterBroken(ForecasterError):
+    """The forecaster failed, or answered something that is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """``tries`` in all; the pause doubles from ``first_pause_s``, with jitter, and honours Retry-After."""
+
+    tries: int = 4
+    first_pause_s: float = 0.1
+
+    def pause_s(self, tried: int, asked_s: float) -> float:
+        """Seconds to wait after the ``tried``-th try, at most five."""
+        wanted = self.first_pause_s * 2.0 ** (tried - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
+        return min(max(wanted, asked_s), MAX_PAUSE_S)
+
+
+def predict_body(
+    pattern: Sequence[float],
+    *,
+    alpha: float = 0.05,
+    game_id: str | None = None,
+    home: str | None = None,
+    away: str | None = None,
+    minute: int | None = None,
+    request_id: str | None = None,
+) -> dict[str, Any]:
+    """The body of POST /predict; ``pattern`` is margin(1)..margin(m), home minus away, m = ``minute`` or 18."""
+    fields = {"game_id": game_id, "home": home, "away": away, "minute": minute}
+    body: dict[str, Any] = {"pattern": list(pattern), "alpha": alpha, "request_id": request_id or str(uuid4())}
+    return body | {name: value for name, value in fields.items() if value is not None}
+
+
+class ForecasterClient:
+    """Blocking client. One connection pool; thread-safe; close it or use ``with``."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 5.0,
+        retry: RetryPolicy | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, transport=transport)
+        self._retry = retry or RetryPolicy()
+        self._sleep = sleep
+
+    def predict(self, pattern: Sequence[float], **fields: Any) -> Prediction:
+        """A forecast; keyword arguments as of ``predict_body``. Raises ForecasterError."""
+        return self._ask(Prediction, "POST", "/predict", predict_body(pattern, **fields))
+
+    def record_actual(self, game_id: str, actual_differential: int) -> Recorded:
+        """Record a game's margin at halftime and settle its official forecasts. Raises ForecasterError."""
+        body = {"game_id": game_id, "actual_differential": actual_differential}
+        return self._ask(Recorded, "POST", "/record_actual", body)
+
+    def model(self) -> dict[str, Any]:
+        """Facts of the model being served. Raises ForecasterError."""
+        return _facts(self._send("GET", "/model", None))
+
+    def summary(self) -> dict[str, Any]:
+        """How the official forecasts did. Raises ForecasterError."""
+        return _facts(self._send("GET", "/metrics/summary", None))
+
+    def is_ready(self) -> bool:
+        """Whether /readyz says so now; no retries, no error."""
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.HTTPError:
+            return False
+
+    def _ask(self, kind: type[A], method: str, path: str, body: dict[str, Any]) -> A:
+        return _read(kind, self._send(method, path, body))
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        for tried in range(1, self._retry.tries + 1):
+            try:
+                outcome: httpx.Response | httpx.TransportError = self._http.request(method, path, json=body)
+            except httpx.TransportError as error:
+                outcome = error
+            done, trouble, asked_s = _judge(outcome)
+            if done is not None:
+                return done
+            if tried < self._retry.tries:
+                self._sleep(self._retry.pause_s(tried, asked_s))
+        raise _unavailable(self._http, trouble, self._retry.tries)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncForecasterClient:
+    """The same for asyncio."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 5.0,
+        retry: RetryPolicy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout_s, transport=transport)
+        self._retry = retry or RetryPolicy()
+
+    async def predict(self, pattern: Sequence[float], **fields: Any) -> Prediction:
+        """A forecast; keyword arguments as of ``predict_body``. Raises ForecasterError."""
+        return _read(Prediction, await self._send("POST", "/predict", predict_body(pattern, **fields)))
+
+    async def record_actual(self, game_id: str, actual_differential: int) -> Recorded:
+        """Record a game's margin at halftime and settle its official forecasts. Raises ForecasterError."""
+        body = {"game_id": game_id, "actual_differential": actual_differential}
+        return _read(Recorded, await self._send("POST", "/record_actual", body))
+
+    async def model(self) -> dict[str, Any]:
+        """Facts of the model being served. Raises ForecasterError."""
+        return _facts(await self._send("GET", "/model", None))
+
+    async def is_ready(self) -> bool:
+        """Whether /readyz says so now; no retries, no error."""
+        try:
+            return (await self._http.get("/readyz")).is_success
+        except httpx.HTTPError:
+            return False
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        for tried in range(1, self._retry.tries + 1):
+            try:
+                outcome: httpx.Response | httpx.TransportError = await self._http.request(method, path, json=body)
+            except httpx.TransportError as error:
+                outcome = error
+            done, trouble, asked_s = _judge(outcome)
+            if done is not None:
+                return done
+            if tried < self._retry.tries:
+                await asyncio.sleep(self._retry.pause_s(tried, asked_s))
+        raise _unavailable(self._http, trouble, self._retry.tries)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _judge(outcome: httpx.Response | httpx.TransportError) -> tuple[httpx.Response | None, str, float]:
+    """(the answer, or None to try again; what the trouble is; seconds the server asks to wait).
+
+    Raises ForecasterRefused and ForecasterBroken for what no retry can change.
+    """
+    if isinstance(outcome, httpx.TransportError):
+        return None, f"{type(outcome).__name__}: {outcome}", 0.0
+    if outcome.is_success:
+        return outcome, "", 0.0
+    body = _error_body(outcome)
+    if outcome.status_code in RETRIED:
+        asked = outcome.headers.get("retry-after", "")
+        return None, f"{outcome.status_code}: {body.error}", float(asked) if asked.isdigit() else 0.0
+    if 400 <= outcome.status_code < 500:
+        raise ForecasterRefused(outcome.status_code, body.error, body.detail)
+    raise ForecasterBroken(f"{outcome.status_code}: {body.error}")
+
+
+def _error_body(response: httpx.Response) -> ErrorBody:
+    try:
+        return ErrorBody.model_validate_json(response.content)
+    except ValidationError:
+        return ErrorBody(error=f"no reason given ({response.text[:100]!r})")
+
+
+def _unavailable(http: httpx.Client | httpx.AsyncClient, trouble: str, tries: int) -> ForecasterUnavailable:
+    return ForecasterUnavailable(f"the forecaster at {http.base_url} gave no answer in {tries} tries: {trouble}")
+
+
+def _read(kind: type[A], response: httpx.Response) -> A:
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ForecasterBroken(f"the forecaster's answer is not a {kind.__name__}: {error}") from error
+
+
+def _facts(response: httpx.Response) -> dict[str, Any]:
+    try:
+        facts = response.json()
+    except ValueError as error:
+        raise ForecasterBroken(f"the forecaster's answer is not JSON: {response.text[:100]!r}") from error
+    if not isinstance(facts, dict):
+        raise ForecasterBroken("the forecaster's answer is not a JSON object")
+    return facts
