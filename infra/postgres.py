@@ -207,6 +207,7 @@ def _connect(cluster: Cluster) -> psycopg2.extensions.connection:
 
 
 def _write_config(cluster: Cluster) -> None:
+    _take_ownership(cluster)
     lines = {
         "listen_addresses": f"'{cluster.host}'",
         "port": str(cluster.port),
@@ -250,6 +251,17 @@ def _server_user(cluster: Cluster) -> pwd.struct_passwd | None:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
     raise PostgresError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as")
+
+
+def _take_ownership(cluster: Cluster) -> None:
+    # A data folder copied or restored by root belongs to root, and the server's user could not read it.
+    user = _server_user(cluster)
+    if user is None or cluster.data_dir.stat().st_uid != 0:
+        return
+    for folder, _, files in os.walk(cluster.data_dir):
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        for name in files:
+            os.chown(Path(folder, name), user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def _launch(cluster: Cluster, program: str, options: list[str], *, dies_with_parent: bool = False) -> Launch:
