@@ -122,7 +122,8 @@ def _named(error: exc.DBAPIError) -> StoreError:
     said = first_line(cause)
     if isinstance(error, exc.IntegrityError | exc.DataError):
         if code == "23503" and "game_fkey" in str(cause):
-            return UnknownGame(f"unknown game: {said}; load it into `games` first")
+            detail = cause.diag.message_detail if isinstance(cause, psycopg2.Error) else said
+            return UnknownGame(f"unknown game: {detail} Load it into `games` first")
         return RowRefused(f"refused: {said}")
     if code in {"42P01", "42703", "42883"}:
         return DatabaseNotReady(f"{said}: run the migrations (`python -m services.migrate`)")
