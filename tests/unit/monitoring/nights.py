@@ -17,8 +17,9 @@ def forecast_game(number: int = 1, **changes: Any) -> GameRow:
         "home": "BOS",
         "away": "PHX",
         "disposition": "forecast",
+        "reason": "issued at minute 18",
         "minute": 18,
-        "revision": 1,
+        "revision": 0,
         "prediction_id": f"prediction-{number}",
         "point": 4.5,
         "lower": -7.0,
@@ -28,7 +29,7 @@ def forecast_game(number: int = 1, **changes: Any) -> GameRow:
         "model_version": "3",
         "model_digest": "ab" * 32,
         "actual": 6,
-        "actual_revision": 1,
+        "actual_revision": 0,
         "actual_state": "final",
         "covered": True,
         "settled_at": TIP + timedelta(hours=1),
@@ -43,7 +44,7 @@ def missed_game(number: int = 90, **changes: Any) -> GameRow:
     return GameRow(**(fields | {"reason": "the predictor was down until the half"} | changes))
 
 
-def hops(number: int = 1, revision: int = 1, spans_ms: tuple[float, ...] = (40.0, 25.0, 5.0)) -> HopRow:
+def hops(number: int = 1, revision: int = 0, spans_ms: tuple[float, ...] = (40.0, 25.0, 5.0)) -> HopRow:
     """Wall times of one forecast with these spans between them."""
     times = [TIP]
     for span in spans_ms:

@@ -48,7 +48,7 @@ def test_errors_are_actual_minus_forecast_and_averaged_without_sign() -> None:
 def test_totals_count_each_game_once() -> None:
     games = (
         forecast_game(1),
-        forecast_game(2, revision=2),
+        forecast_game(2, revision=1),
         forecast_game(3, actual=None, actual_revision=None, covered=None),
         missed_game(4),
         missed_game(5, disposition="void", reason="postponed"),
@@ -77,14 +77,14 @@ def test_client_hops_are_null_when_no_probe_listened() -> None:
 
 
 def test_hops_are_milliseconds_between_the_named_moments() -> None:
-    received = {("0022200701", 1): TIP + timedelta(milliseconds=77)}
+    received = {("0022200701", 0): TIP + timedelta(milliseconds=77)}
     latency = build_night_report(night(forecast_game(), hop_rows=(hops(),)), received).latency_ms
     assert [getattr(latency, name).p50 for name in sorted(HOPS)] == [7.0, 77.0, 40.0, 5.0, 25.0]
     assert latency.feed_to_client.n == 1
 
 
 def test_a_client_time_of_another_revision_is_not_used() -> None:
-    received = {("0022200701", 2): TIP + timedelta(milliseconds=77)}
+    received = {("0022200701", 1): TIP + timedelta(milliseconds=77)}
     report = build_night_report(night(forecast_game(), hop_rows=(hops(),)), received)
     assert report.latency_ms.feed_to_client.n == 0
 
@@ -127,7 +127,13 @@ def test_a_game_twice_is_refused() -> None:
 
 def test_a_settlement_without_a_forecast_is_refused() -> None:
     with pytest.raises(NightError, match="0022200790 is settled but has no forecast"):
-        build_night_report(night(missed_game(actual=3, actual_revision=1)))
+        build_night_report(night(missed_game(actual=3, covered=True)))
+
+
+def test_outcome_of_a_missed_game_is_shown_but_not_scored() -> None:
+    report = build_night_report(night(missed_game(actual=3, actual_revision=0)))
+    assert report.games[0].actual == 3
+    assert (report.games[0].error, report.totals.settled, report.mae) == (None, 0, None)
 
 
 def test_nominal_coverage_is_given_only_when_all_games_share_it() -> None:
