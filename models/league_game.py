@@ -41,6 +41,7 @@ class Tries:
     does (a rebound takes a moment). ``side`` is 0 for home, 1 for away. ``free_throws`` of 0..3, ``made`` their bits.
     """
 
+    length: Ints
     period: Ints
     start: Ints
     end: Ints
@@ -50,7 +51,6 @@ class Tries:
     next_start: Ints
     free_throws: Ints
     made: Ints
-    length: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def play(contest: Contest, seed: int, record: bool = False) -> tuple[Results, Tr
             rows.append(row)
         _advance(lanes, happened)
         periods[lanes.game] = lanes.period
-    tries = Tries(*np.stack(rows, axis=1), length) if record else None
+    tries = Tries(length, *list(np.stack(rows, axis=1))) if record else None
     return _results(points, periods), tries
 
 
@@ -188,11 +188,11 @@ def _step(lanes: _Lanes, u: Uniforms) -> NDArray[np.int64]:
     points = np.where(made_shot, outcome - rules.MADE_2 + 2, 0) + dropped.sum(axis=0)
 
     # Who has it next.
-    last_dropped = dropped[np.maximum(free_throws - 1, 0), np.arange(len(left))]
+    last_dropped: Bools = dropped[np.maximum(free_throws - 1, 0), np.arange(len(left))]
     missed = (outcome == rules.MISSED_2) | (outcome == rules.MISSED_3)
     loose = (missed | ((free_throws > 0) & ~last_dropped)) & ~horn
-    share = np.where(missed, rules.OFFENSIVE_REBOUND, rules.FREE_THROW_OFFENSIVE_REBOUND)
-    rebound = np.where(loose, np.where(u[9] < share, rules.OFFENSIVE, rules.DEFENSIVE), rules.NO_REBOUND)
+    grabbed = np.where(missed, rules.OFFENSIVE_REBOUND, rules.FREE_THROW_OFFENSIVE_REBOUND)
+    rebound = np.where(loose, np.where(u[9] < grabbed, rules.OFFENSIVE, rules.DEFENSIVE), rules.NO_REBOUND)
     spare = (u[9] * 4096).astype(np.int64) % len(rules.REBOUND_SECONDS)
     next_start = np.where(loose, np.maximum(end - rules.REBOUND_SECONDS[spare], 0), end)
     return np.stack(
