@@ -7,7 +7,7 @@ refusal becomes a sentence that says what to change, never the wording of a libr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,7 +17,6 @@ from bentos.strict_json import NotStrictJSONError, parse_object
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.forecast import MAX_MARGIN
 from services.answer import Prediction, Problem
-from services.store_rows import PredictionRow
 
 MAX_JUMP = 30.0
 GAME_ID = r"^00[1-6][0-9]{7}$"
@@ -129,29 +128,32 @@ def identify(request: PredictRequest, header_key: str | None) -> tuple[str, UUID
     return request_id, uuid5(PREDICTIONS, request_id)
 
 
-def prediction_row(request: PredictRequest, response: Prediction) -> PredictionRow:
-    """The row of table ``predictions``: everything that is needed to compute the same bits again."""
-    explanation = response.explanation.model_dump(mode="json")
-    return PredictionRow(
-        id=response.prediction_id,
-        request_id=response.request_id,
-        game_id=response.game_id,
-        minute=response.minute,
-        pattern=tuple(request.pattern),
-        home=response.context.home,
-        away=response.context.away,
-        context=response.context.model_dump(mode="json"),
-        alpha=response.alpha,
-        point=response.point_forecast,
-        lower=response.interval_lower,
-        upper=response.interval_upper,
-        components={key: explanation[key] for key in ("dejavu", "lstm", "persistence", "weights")},
-        model_version=response.model_version,
-        model_digest=response.model_digest,
-        calibration_id=response.calibration_id,
-        code_version=response.code_version,
-        created_at=response.timestamp,
-    )
+def prediction_row(request: PredictRequest, response: Prediction) -> dict[str, Any]:
+    """The row of table ``predictions``, as ``PredictionRow.to_json`` writes it: all that computes the same bits again.
+
+    ``components`` also keeps the similar games, so that what was shown can be shown again.
+    """
+    body = response.model_dump(mode="json", exclude={"explanation"})
+    return {
+        "id": body["prediction_id"],
+        "request_id": response.request_id,
+        "game_id": response.game_id,
+        "minute": response.minute,
+        "pattern": list(request.pattern),
+        "home": response.context.home,
+        "away": response.context.away,
+        "context": body["context"],
+        "alpha": response.alpha,
+        "point": response.point_forecast,
+        "lower": response.interval_lower,
+        "upper": response.interval_upper,
+        "components": response.explanation.model_dump(mode="json"),
+        "model_version": response.model_version,
+        "model_digest": response.model_digest,
+        "calibration_id": response.calibration_id,
+        "code_version": response.code_version,
+        "created_at": response.timestamp.isoformat(),
+    }
 
 
 def _wrong(field: str, problem: str) -> PydanticCustomError:

@@ -69,7 +69,7 @@ class Engine:
         if given is None or first is not body:
             given = Prediction.model_validate_json(first)
         # Also when the answer is an old one: its worker may have been killed before it was durable.
-        self.spool.append(prediction_row(request, given).to_json())
+        self.spool.append(prediction_row(request, given))
         PREDICTIONS.labels(str(given.minute)).inc()
         return first
 
