@@ -102,11 +102,14 @@ def read_limited(path: Path, limit: int) -> bytes:
     """The bytes of a plain file of at most ``limit`` bytes. Raises MissingFile, TooLarge."""
     if path.is_symlink() or not path.is_file():
         raise MissingFile(f"{path} is missing or not a plain file: fetch the bundle again")
-    size = path.stat().st_size
-    if size > limit:
-        raise TooLarge(f"{path} has {size} bytes, at most {limit} are read")
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise TooLarge(f"{path} has {size} bytes, at most {limit} are read")
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise MissingFile(f"{path} cannot be read: {error}") from error
     if len(content) > limit:
         raise TooLarge(f"{path} grew over {limit} bytes while it was read")
     return content

@@ -79,7 +79,7 @@ def put_together(arrays: Arrays, manifest: Manifest) -> Ensemble:
         ratings = Ratings(
             params=RatingParams(**body["ratings"]["params"]),
             as_of=manifest.ratings_as_of,
-            season=body["ratings"]["season"],
+            season=None if body["ratings"]["season"] is None else int(body["ratings"]["season"]),
             values=body["ratings"]["values"],
         )
         neighbours = int(body["neighbours"])

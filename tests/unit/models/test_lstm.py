@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.lstm import steps
+from models.lstm_training import LstmSpec, train_lstm
+from models.ratings import rate_history
+from tests.unit.models.builders import make_history, random_lstm
+
+LSTM = random_lstm()
+PATHS = st.lists(st.integers(-6, 6), max_size=23).map(lambda steps: np.cumsum([0, *steps]).astype(float))
+
+
+@settings(max_examples=50, deadline=None)
+@given(path=PATHS, rating=st.none() | st.floats(-20, 20))
+def test_one_game_and_a_batch_give_the_same_change(path: np.ndarray, rating: float | None) -> None:
+    ratings = None if rating is None else np.array([rating, rating])
+    batch = LSTM.changes(np.stack([-path, path]), ratings)
+    assert LSTM.change(path, rating) == pytest.approx(batch[1, -1], abs=1e-10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(path=PATHS, rating=st.floats(-20, 20))
+def test_the_same_question_has_the_same_bits(path: np.ndarray, rating: float) -> None:
+    assert LSTM.change(path, rating) == LSTM.change(path.copy(), rating)
+
+
+def test_what_happens_later_changes_nothing_before() -> None:
+    paths = make_history(20).margins[:, :24].astype(float)
+    later = paths.copy()
+    later[:, 19:] = 55.0
+    ratings = np.zeros(20)
+    assert np.array_equal(LSTM.changes(paths, ratings)[:, :19], LSTM.changes(later, ratings)[:, :19])
+
+
+def test_an_unknown_rating_is_not_a_rating_of_zero() -> None:
+    path = np.array([0.0, 2.0, 5.0])
+    assert LSTM.change(path, None) != LSTM.change(path, 0.0)
+
+
+def test_a_hidden_rating_cannot_leak_through_the_input() -> None:
+    margins = np.zeros((2, 3))
+    hidden = steps(margins, np.array([9.0, -9.0]), np.zeros(2))
+    assert np.array_equal(hidden[0], hidden[1])
+
+
+def test_extreme_input_stays_finite() -> None:
+    assert np.isfinite(LSTM.change(np.array([0.0] + [100.0, -100.0] * 9), 60.0))
+
+
+def test_arrays_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="head_weights has shape"):
+        replace(LSTM, head_weights=np.zeros(4))
+
+
+def test_the_numpy_network_answers_as_torch_does() -> None:
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.LSTM(5, 8, batch_first=True)
+    halves = [LSTM.input_weights, LSTM.hidden_weights, LSTM.gate_bias]
+    blocks = [np.split(array, 4, axis=-1) for array in halves]
+    torch_order = [np.concatenate([i, f, g, o], axis=-1) for i, f, o, g in blocks]
+    with torch.no_grad():
+        for name, value in zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0"), torch_order, strict=True):
+            getattr(layer, name).copy_(torch.from_numpy(value.T.copy()))
+        layer.bias_hh_l0.zero_()
+        layer.double()
+        for name, value in zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0"), torch_order, strict=True):
+            getattr(layer, name).copy_(torch.from_numpy(value.T.copy()))
+        paths = make_history(6).margins[:, :19].astype(float)
+        inputs = steps(paths, np.linspace(-8, 8, 6), np.ones(6))
+        states, _ = layer(torch.from_numpy(inputs))
+        features = np.concatenate([states.numpy(), inputs], axis=-1)
+    wanted = (features @ LSTM.head_weights + LSTM.head_bias[0]) * LSTM.scale[:19]
+    assert np.allclose(LSTM.changes(paths, np.linspace(-8, 8, 6)), wanted, atol=1e-9, rtol=0)
+
+
+def test_training_twice_gives_the_same_bits_and_learns() -> None:
+    torch = pytest.importorskip("torch")
+    history = make_history(600)
+    ratings, _ = rate_history(history)
+    spec = LstmSpec(hidden=6, epochs=4, batch=64)
+    state = torch.random.get_rng_state()
+    epochs: list[int] = []
+    first = train_lstm(history.margins, ratings, spec, lambda epoch, _: epochs.append(epoch))
+    second = train_lstm(history.margins, ratings, spec)
+    assert epochs == [1, 2, 3, 4]
+    assert first.losses == second.losses
+    assert np.array_equal(first.lstm.hidden_weights, second.lstm.hidden_weights)
+    assert first.losses[-1] < first.losses[0]
+    assert torch.equal(state, torch.random.get_rng_state())
