@@ -9,37 +9,85 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from types import FrameType
+from typing import Annotated, NoReturn
 
+import typer
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from services.board_live import Live, NightStore
+from services.board_live import Live
+from services.board_reads import SourceDownError
 from services.board_routes import PAGE, Routes
 from services.board_security import SecurityHeaders
+from services.board_server import listen, make_server
 from services.board_socket import BoardSocket
+from services.board_store import BoardStore
+from services.broadcast import AsyncBroadcast, BroadcastUnavailable, Event
+from services.database import make_engine
+from services.settings import Settings, SettingsError, get_settings
+from services.telemetry import configure_logging
+
+log = logging.getLogger("board")
+
+
+class CrashError(RuntimeError):
+    """The board ended by a fault of its own."""
+
+
+class StreamSource:
+    """The Redis event stream as the board reads it."""
+
+    def __init__(self, broadcast: AsyncBroadcast) -> None:
+        self._broadcast = broadcast
+
+    async def read_after(self, last_id: str, *, block_ms: int, count: int) -> Sequence[Event]:
+        """Events after ``last_id``. Raises SourceDownError."""
+        try:
+            return await self._broadcast.read_after(last_id, block_ms=block_ms, count=count)
+        except BroadcastUnavailable as error:
+            raise SourceDownError(str(error)) from error
 
 
 def create_app(
-    live: Live, store: NightStore, *, allowed_origins: tuple[str, ...] = (), on_stop: Callable[[], None] | None = None
+    live: Live,
+    *,
+    allowed_origins: tuple[str, ...] = (),
+    on_crash: Callable[[], None] | None = None,
+    on_stop: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
-    """The ASGI app over ``live`` and ``store``; its lifespan runs ``live`` and at the end calls ``on_stop``."""
-    routes = Routes(live, store)
+    """The ASGI app over ``live``; its lifespan runs ``live``.
+
+    ``on_crash`` is called when following the stream ends by a fault: a board that no longer follows must not go on
+    serving an old state. ``on_stop`` is awaited at the end.
+    """
+    routes = Routes(live)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("following the event stream failed", exc_info=error)
+            live.stream_up = False
+            if on_crash is not None:
+                on_crash()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         following = asyncio.create_task(live.run())
+        following.add_done_callback(ended)
         try:
             yield
         finally:
             following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
+            await asyncio.wait([following])
             if on_stop is not None:
-                on_stop()
+                await on_stop()
 
     return Starlette(
         routes=[
@@ -51,6 +99,7 @@ def create_app(
             Route("/reports/{report_id:int}", routes.report),
             Route("/livez", routes.livez),
             Route("/readyz", routes.readyz),
+            Route("/healthz", routes.livez),
             Route("/metrics", routes.metrics),
             WebSocketRoute("/ws", BoardSocket(live.hub, allowed_origins)),
             Mount("/static", StaticFiles(directory=PAGE), name="static"),
@@ -58,3 +107,67 @@ def create_app(
         middleware=[Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=1000)],
         lifespan=lifespan,
     )
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serves until SIGTERM or SIGINT. Raises SettingsError, CrashError, and OSError when the port is taken."""
+    broadcast = AsyncBroadcast(settings.resolved_redis_url)
+    engine = make_engine(settings.resolved_database_url, application="halftime-board")
+    live = Live(StreamSource(broadcast), BoardStore(engine))
+    crashed = asyncio.Event()
+
+    def crash() -> None:
+        crashed.set()
+        server.should_exit = True
+
+    app = create_app(live, allowed_origins=settings.allowed_origins, on_crash=crash, on_stop=broadcast.close)
+    server = make_server(app, live.hub)
+    with listen(host, port) as listener:
+        bound = listener.getsockname()[1]
+        log.info("board listens on http://%s:%s", host, bound)
+        server.run(sockets=[listener])
+    if crashed.is_set():
+        raise CrashError("following the event stream failed; the log says why")
+
+
+class _Left(BaseException):
+    """A signal asked this process to end."""
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise _Left
+
+
+def main(
+    host: Annotated[str | None, typer.Option(help="Address to bind; default HALFTIME_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one; default HALFTIME_BOARD_PORT.")] = None,
+) -> None:
+    """Serve the live board: the page, its WebSocket and a few reads."""
+    settings = get_settings()
+    configure_logging(settings.log_level)
+    chosen = settings.board_port if port is None else port
+    # uvicorn gives a signal back to the handler it found, after everything has ended in order.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    try:
+        with contextlib.suppress(_Left):
+            serve(settings, host or settings.host, chosen)
+    except SettingsError as error:
+        typer.echo(f"board: {error}", err=True)
+        raise typer.Exit(2) from error
+    except OSError as error:
+        typer.echo(f"board: port {chosen} cannot be used ({error.strerror}); set HALFTIME_BOARD_PORT", err=True)
+        raise typer.Exit(2) from error
+    except CrashError:
+        _end(1)
+    _end(0)
+
+
+def _end(code: int) -> NoReturn:
+    # A frozen database still holds its reader threads, which a normal exit would wait for.
+    logging.shutdown()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    typer.run(main)

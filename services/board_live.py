@@ -10,40 +10,28 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 import structlog
 
 from services.board_night import Change, Nights, event_text, state_text
-from services.board_state import BadEventError, EventLike, Game
+from services.board_reads import NightStore, Reads, SourceDownError
+from services.board_state import BadEventError, EventLike
 from services.hub import FIRST_ID, Hub, Message, id_key
 
 BATCH = 500
 BREATH = 32
+IDLE_S = 0.01
 BLOCK_MS = 1000
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
-
-
-class SourceDownError(Exception):
-    """The event stream or the database cannot be reached just now."""
 
 
 class EventSource(Protocol):
     """Where events come from. ``read_after`` answers [] when nothing came in time; raises SourceDownError."""
 
     async def read_after(self, last_id: str, *, block_ms: int, count: int) -> Sequence[EventLike]: ...
-
-
-class NightStore(Protocol):
-    """Reads of the database. Every method may raise SourceDownError; none is called on the event loop."""
-
-    def newest_night(self) -> str | None: ...
-    def nights(self, limit: int = 60) -> list[str]: ...
-    def games(self, league_date: str) -> list[Game]: ...
-    def reports(self, limit: int = 100) -> list[dict[str, Any]]: ...
-    def report(self, report_id: int) -> dict[str, Any] | None: ...
-    def ping(self) -> None: ...
 
 
 class Live:
@@ -65,7 +53,8 @@ class Live:
         self.stream_up = False
         self.started = False
         self._source = source
-        self._store = store
+        self.store = store
+        self.reads = Reads()
         self._heartbeat_s = heartbeat_s
         self._log = structlog.get_logger("board")
 
@@ -94,6 +83,7 @@ class Live:
         finally:
             beat.cancel()
             self.hub.close()
+            self.reads.close()
 
     async def _catch_up(self) -> None:
         """Everything the stream still holds, then what only the database knows of the night that is on."""
@@ -103,9 +93,9 @@ class Live:
                 last_id = event.id
                 self._take(nights, event)
         try:
-            shown = nights.league_date or await asyncio.to_thread(self._store.newest_night)
+            shown = nights.league_date or await self.reads(self.store.newest_night)
             if shown is not None:
-                nights.load(shown, await asyncio.to_thread(self._store.games, shown))
+                nights.load(shown, await self.reads(partial(self.store.games, shown)))
         except SourceDownError as error:
             self._log.warning("database is down: the board starts from the event stream alone", reason=str(error))
         if nights.league_date is not None or self.nights.league_date is None:
@@ -118,6 +108,9 @@ class Live:
     async def _follow_once(self) -> None:
         events = await self._source.read_after(self.hub.newest, block_ms=BLOCK_MS, count=BATCH)
         self._mark(up=True)
+        if not events:
+            # Entries that the stream itself left out as unreadable come back at once; do not spin on them.
+            await asyncio.sleep(IDLE_S)
         for place, event in enumerate(events):
             if place % BREATH == BREATH - 1:
                 # Lets the senders take what they have, or a burst alone would cost quick clients their places.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
 from datetime import date
@@ -16,8 +15,9 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from services.board_live import Live, NightStore, SourceDownError
+from services.board_live import Live
 from services.board_night import night_body
+from services.board_reads import SourceDownError
 from services.board_reports import list_page, page, report_page
 
 PAGE = Path(__file__).with_name("board_page")
@@ -50,9 +50,9 @@ class LiveCollector(Collector):
 class Routes:
     """The HTTP routes; database reads run in threads, with a named answer when the database is away."""
 
-    def __init__(self, live: Live, store: NightStore) -> None:
+    def __init__(self, live: Live) -> None:
         self._live = live
-        self._store = store
+        self._store = live.store
         self._registry = CollectorRegistry()
         self._registry.register(LiveCollector(live))
 
@@ -120,8 +120,8 @@ class Routes:
 
     async def _read(self, call: Callable[[], Read]) -> Read | Response:
         try:
-            return await asyncio.wait_for(asyncio.to_thread(call), timeout=5.0)
-        except (SourceDownError, TimeoutError):
+            return await self._live.reads(call)
+        except SourceDownError:
             return _json({"error": "the database cannot be read just now; the live board goes on without it"}, 503)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE, REGULATION_PERIODS, period_length_s, period_start_s
 from models.game import Snapshot, margins
-from services.board_live import SourceDownError
+from services.board_reads import SourceDownError
 from services.board_state import Disposition, Forecast, Game, Pattern, Score, Settlement, StatusName
 from services.database import StoreError, transaction
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.board_live import SourceDownError
+from services.board_reads import SourceDownError
 from services.board_state import Event, EventLike, Game
 from services.hub import id_key
 
@@ -23,28 +23,21 @@ class MemoryStream:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.down = False
-        self._arrived = asyncio.Event()
 
     def add(self, kind: Any, game_id: str, data: dict[str, Any], at: datetime | None = None) -> Event:
         """Appends an event with the next id."""
         number = len(self.events) + 1
         event = Event(f"{1000 + number}-0", kind, game_id, at or TIP + timedelta(seconds=number), data)
         self.events.append(event)
-        self._arrived.set()
         return event
 
     async def read_after(self, last_id: str, *, block_ms: int, count: int) -> Sequence[EventLike]:
-        """Events with a later id; waits up to ``block_ms`` for the first."""
+        """Events with a later id; waits a moment when there are none and ``block_ms`` allows it."""
         if self.down:
             raise SourceDownError("the stream was taken down")
         found = [event for event in self.events if id_key(event.id) > id_key(last_id)][:count]
         if not found and block_ms:
-            self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), min(block_ms / 1000, 0.05))
-            except TimeoutError:
-                return []
-            return await self.read_after(last_id, block_ms=0, count=count)
+            await asyncio.sleep(0.01)
         return found
 
 

@@ -47,7 +47,7 @@ def running_board(**options: Any) -> Iterator[RunningBoard]:
     listener = listen("127.0.0.1", options.pop("port", 0))
     stream, store = options.pop("stream", None) or MemoryStream(), options.pop("store", None) or MemoryStore()
     live = Live(stream, store, **options)
-    server = make_server(create_app(live, store, allowed_origins=allowed), live.hub)
+    server = make_server(create_app(live, allowed_origins=allowed), live.hub)
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:

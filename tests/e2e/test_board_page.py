@@ -1,0 +1,194 @@
+"""The page in a real browser: Chromium from the PATH, a board on a free port, events as the live path sends them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.support.board_night import forecast, night, score, settlement
+from tests.support.board_running import RunningBoard, running_board
+from tests.support.waiting import until
+
+GAME = "0022200760"
+SIMILAR = {"game_id": "0021900001", "date": "2019-11-02", "home": "MIL", "away": "TOR", "change": 3, "margin_24": 7,
+           "path": list(range(25))}  # fmt: skip
+
+
+@dataclass
+class Seen:
+    """A page and what went wrong on it."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("skipped: no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def board() -> Iterator[RunningBoard]:
+    with running_board() as running:
+        yield running
+
+
+@pytest.fixture
+def seen(browser: Browser) -> Iterator[Seen]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    seen = Seen(page)
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+    yield seen
+    page.close()
+
+
+def card(seen: Seen, game_id: str = GAME) -> str:
+    return f'[data-game="{game_id}"]'
+
+
+def test_an_empty_board_says_what_to_do(seen: Seen, board: RunningBoard) -> None:
+    seen.page.goto(board.url)
+    expect(seen.page.locator("#empty")).to_contain_text("make night")
+    expect(seen.page.locator("#connection")).to_have_text("live")
+    assert seen.errors == []
+
+
+def test_a_forecast_and_its_outcome_appear_without_reloading(seen: Seen, board: RunningBoard) -> None:
+    page = seen.page
+    board.add("score", GAME, score())
+    board.add("pattern", GAME, {"minute": 17, "margins": list(range(17))})
+    page.goto(board.url)
+    shown = page.locator(card(seen))
+    expect(shown).to_contain_text("BOS")
+    expect(shown).to_contain_text("Q2 6:00")
+    expect(shown.locator(".fan")).to_have_count(0)
+    expect(page.locator("#date")).to_have_attribute("datetime", "2023-02-03")
+    expect(page.locator("#source")).to_have_text("replay of recorded games")
+
+    board.add("pattern", GAME, {"minute": 18, "margins": list(range(18))})
+    board.add("forecast", GAME, forecast(similar=[SIMILAR]))
+    expect(shown.locator(".fan")).to_have_count(1)
+    expect(shown.locator(".point")).to_have_count(1)
+    expect(shown.locator(".values")).to_contain_text("BOS +5.2")
+    expect(shown.locator(".values")).to_contain_text("BOS +4")
+    expect(shown).to_contain_text("95% interval PHX +6.1 to BOS +16.4")
+    expect(shown.locator(".badges")).to_contain_text("forecast")
+    expect(page.locator("#announce")).to_contain_text("forecast for the half BOS +5.2")
+
+    board.add("settlement", GAME, settlement(7))
+    expect(shown.locator(".badges")).to_contain_text("✓ inside")
+    expect(shown.locator(".outcome.in")).to_have_count(1)
+    expect(page.locator("#t-coverage")).to_have_text("1 of 1")
+    expect(page.locator("#t-error")).to_contain_text("1.80")
+    expect(page.locator("#t-error")).to_contain_text("3.00")
+
+    shown.locator("summary").click()
+    expect(shown.locator(".similar tbody tr")).to_have_count(1)
+    expect(shown.locator(".similar tbody")).to_contain_text("TOR at MIL")
+    expect(shown.locator(".similar .went-on")).to_have_count(1)
+    assert seen.errors == []
+
+
+def test_an_outcome_outside_a_missed_game_and_a_revision_are_named(seen: Seen, board: RunningBoard) -> None:
+    board.add("score", GAME, score())
+    board.add("forecast", GAME, forecast(revision=2))
+    board.add("settlement", GAME, settlement(30, covered=False))
+    board.add("score", "0022200761", score("MEM", "ORL", status="final", status_text="Final"))
+    board.add("disposition", "0022200761", {"disposition": "missed", "reason": "first seen after the half"})
+    board.add("score", "0022200762", score("DEN", "GSW", status="postponed", status_text="PPD"))
+    board.add("disposition", "0022200762", {"disposition": "void", "reason": "postponed"})
+    page = seen.page
+    page.goto(board.url)
+    expect(page.locator(card(seen) + " .badges")).to_contain_text("✗ outside")
+    expect(page.locator(card(seen) + " .badges")).to_contain_text("revision 2")
+    expect(page.locator(card(seen, "0022200761"))).to_contain_text("first seen after the half")
+    expect(page.locator(card(seen, "0022200762") + " .badges")).to_have_text("void")
+    expect(page.locator("#t-forecasts-note")).to_have_text("1 missed · 1 void")
+
+
+def test_a_team_name_never_becomes_markup(seen: Seen, board: RunningBoard) -> None:
+    hostile = '<img src=x onerror="window.broken=1">'
+    board.add("score", GAME, score(hostile, "PHX", status_text=hostile))
+    board.add("forecast", GAME, forecast(model_version=hostile, similar=[SIMILAR | {"home": hostile, "date": hostile}]))
+    board.add("disposition", GAME, {"disposition": "forecast", "reason": hostile})
+    page = seen.page
+    page.goto(board.url)
+    shown = page.locator(card(seen))
+    expect(shown.locator(".teams")).to_contain_text("<img src=x")
+    shown.locator("summary").click()
+    expect(shown.locator(".similar tbody")).to_contain_text("<img src=x")
+    assert page.locator("main img").count() == 0
+    assert page.evaluate("window.broken") is None
+    assert seen.errors == []
+
+
+def test_after_a_restart_of_the_board_the_page_resumes_by_itself(seen: Seen) -> None:
+    page = seen.page
+    with running_board() as first:
+        first.add("score", GAME, score())
+        page.goto(first.url)
+        expect(page.locator(card(seen))).to_be_visible()
+        stream, port = first.stream, int(first.url.rsplit(":", 1)[1])
+    expect(page.locator("#connection")).to_have_attribute("data-state", "lost")
+    expect(page.locator("#notice")).to_contain_text("trying again")
+    expect(page.locator(card(seen))).to_be_visible()
+    stream.add("forecast", GAME, forecast())
+    with running_board(stream=stream, port=port):
+        expect(page.locator("#connection")).to_have_attribute("data-state", "connected", timeout=30_000)
+        expect(page.locator(card(seen) + " .fan")).to_have_count(1)
+        page.close()
+
+
+def test_a_simulated_league_is_called_simulated(seen: Seen, board: RunningBoard) -> None:
+    board.add("score", "0022290001", score(source="simulated"))
+    seen.page.goto(board.url)
+    expect(seen.page.locator("#source")).to_have_text("simulated league")
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_runs_off_the_side_at_any_width(browser: Browser, board: RunningBoard, width: int, scheme: str) -> None:
+    for kind, game_id, data in night():
+        board.add(kind, game_id, data)
+    until(lambda: len(board.live.nights.games()) == 8)
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(board.url)
+    expect(page.locator(".card")).to_have_count(8)
+    for summary in page.locator(".similar:not([hidden]) summary").all():
+        summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()
+
+
+def test_every_chart_says_in_words_what_it_shows(seen: Seen, board: RunningBoard) -> None:
+    for kind, game_id, data in night():
+        board.add(kind, game_id, data)
+    seen.page.goto(board.url)
+    expect(seen.page.locator(".card")).to_have_count(8)
+    labels = [chart.get_attribute("aria-label") for chart in seen.page.locator(".plot .chart").all()]
+    assert all(labels)
+    assert sum("interval" in (label or "") for label in labels) == 5
+
+
+def test_an_earlier_night_can_be_looked_at(seen: Seen, board: RunningBoard) -> None:
+    board.add("score", GAME, score())
+    until(lambda: board.live.nights.league_date)
+    board.store.by_date["2023-02-03"] = board.live.nights.games()
+    seen.page.goto(f"{board.url}/?date=2023-02-03")
+    expect(seen.page.locator(card(seen))).to_be_visible()
+    expect(seen.page.locator("#connection")).to_have_text("past night")
+    expect(seen.page.locator("#nights")).to_have_value("2023-02-03")
+    assert seen.errors == []
