@@ -119,7 +119,7 @@ class Poller:
         self.counts = PollCounts()
 
     async def run(self, stop: asyncio.Event, *, stand_by: bool = True) -> bool:
-        """Polls until ``stop`` is set; stands by while another poller holds the lease or, told not to, returns False."""
+        """Polls until ``stop``; while another poller holds the lease stands by or, told not to, returns False."""
         due = time.monotonic()
         while not stop.is_set():
             if not await self._lease.held():

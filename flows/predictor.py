@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
-from services.client import ForecasterError
 from sqlalchemy.exc import OperationalError
 
 from flows import wiring
@@ -28,6 +27,7 @@ from flows.presence import Presence
 from flows.settling import settle_game
 from models.clock import OFFICIAL_MINUTE
 from models.game import Snapshot, Status, Verdict, half_over, official_due, pattern, supersedes
+from services.client import ForecasterError
 from services.settings import get_settings
 from services.store import Official, Store
 from services.telemetry import configure_logging

@@ -55,11 +55,10 @@ async def poller(settings: Settings) -> AsyncIterator[Poller]:
 @contextmanager
 def predictor(settings: Settings) -> Iterator[Predictor]:
     """A predictor on the tick stream."""
-    from services.client import ForecasterClient
-
     from flows.announce import Announcer
     from flows.issue import ForecastIssuer
     from flows.predictor import Predictor
+    from services.client import ForecasterClient
 
     holder = holder_name()
     with store(settings) as opened, ForecasterClient(settings.forecaster_url) as forecaster:
