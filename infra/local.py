@@ -33,7 +33,8 @@ class LocalStack:
     """The named services over one data folder; also a context manager, which is what ends them on Ctrl-C or SIGTERM.
 
     `name` tells stacks over the same data folder apart: a second one with other services (a replay beside a running
-    `up`) takes what it depends on but does not have as given. `services` replaces the table (tests).
+    `up`) takes what it depends on but does not have as given. `later` names services that will be added: their ports
+    must be free from the start. `services` replaces the table (tests).
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class LocalStack:
         settings: Settings,
         names: Iterable[str] = services_table.UP,
         *,
+        later: Iterable[str] = (),
         name: str = "stack",
         on_event: Callable[[Event], None] | None = None,
         stack_id: processes.StackId | None = None,
@@ -51,6 +53,7 @@ class LocalStack:
         self.stack_id = stack_id or processes.StackId(settings.home, name)
         self.error: str | None = None
         self._names = tuple(names)
+        self._later = tuple(later)
         self._given = None if services is None else tuple(services)
         self._on_event = on_event
         self._mode = mode
@@ -73,7 +76,7 @@ class LocalStack:
         processes.end_marked(self.stack_id.prefix)
         if self._given is None:
             self._end_stray_postgres()
-            require_free(services_table.wanted_ports(self.settings, self._names))
+            require_free(services_table.wanted_ports(self.settings, (*self._names, *self._later)))
         self._supervisor = Supervisor(
             stack=self.stack_id,
             env=inherited_env(self.settings),

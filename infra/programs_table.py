@@ -104,7 +104,7 @@ def predictor(settings: Settings) -> Service:
     """Asks for the official forecasts and settles them."""
     return Service(
         "predictor",
-        python("-m", "flows.predict"),
+        python("-m", "flows.predictor"),
         env=ours(settings),
         depends_on=("migrate", "redis", "forecaster"),
         settle_s=2.0,
@@ -114,6 +114,8 @@ def predictor(settings: Settings) -> Service:
 def replay(settings: Settings) -> Service:
     """The replay feed, on its own faster clock."""
     arguments = ["--speed", f"{settings.replay_speed:g}", "--port", str(settings.replay_port)]
+    if settings.replay_hold:
+        arguments.append("--hold")
     if settings.replay_date is not None:
         arguments += ["--date", settings.replay_date.isoformat()]
     if settings.league_source == "simulated":
@@ -136,7 +138,7 @@ def poller(settings: Settings) -> Service:
     """Polls the feed, live or replayed."""
     return Service(
         "poller",
-        python("-m", "flows.poll"),
+        python("-m", "flows.poller"),
         env=ours(settings),
         depends_on=("migrate", "redis", "replay"),
         settle_s=2.0,

@@ -193,6 +193,8 @@ def test_a_taken_port_stops_the_start_before_anything_runs(tmp_path: Path) -> No
             start_detached(settings, NAMES)
         with pytest.raises(PortsTakenError), LocalStack(settings, NAMES):
             pytest.fail("it must not come up")
+        with pytest.raises(PortsTakenError), LocalStack(settings, ("redis",), later=("mlflow",)):
+            pytest.fail("it must not come up")
     assert left(settings) == []
     assert not (tmp_path / "postgres").exists()
 
