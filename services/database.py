@@ -109,6 +109,11 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         if isinstance(error.orig, StoreError):
             raise error.orig from error
         raise RowRefused(f"a value cannot be sent to the database: {first_line(error.orig or error)}") from error
+    except ValueError as error:
+        # The driver itself refuses this one, before the database sees it.
+        if "NUL" in str(error) and not isinstance(error, StoreError):
+            raise RowRefused(f"refused: {error}") from error
+        raise
 
 
 def first_line(error: BaseException | None) -> str:
