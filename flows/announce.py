@@ -15,7 +15,7 @@ import structlog
 from flows.issue import Issued, issued_before
 from flows.settling import Seen
 from models.game import completed_minutes, margins
-from services.broadcast import BroadcastUnavailable, Event
+from services.broadcast import BroadcastUnavailable, Event, EventType
 from services.store import Official
 from services.ticks import Tick
 
@@ -85,7 +85,7 @@ class Announcer:
         """A game that ended without a forecast."""
         self._publish("disposition", tick.game_id, {"disposition": disposition, "reason": reason})
 
-    def _publish(self, kind: str, game_id: str, data: dict[str, Any]) -> None:
+    def _publish(self, kind: EventType, game_id: str, data: dict[str, Any]) -> None:
         try:
             self._publisher.publish(Event(type=kind, game_id=game_id, at=self._now(), data=data))
         except BroadcastUnavailable as error:

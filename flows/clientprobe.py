@@ -42,7 +42,7 @@ class ClientProbe:
     def _listen(self) -> None:
         while not self._stop.is_set():
             try:
-                with connect_ws(self._url) as socket:
+                with connect_ws(self._url) as socket:  # type: WebSocketSession
                     while not self._stop.is_set():
                         with contextlib.suppress(queue.Empty):
                             self._note(socket.receive_text(timeout=0.5))

@@ -17,9 +17,7 @@ class DeploymentFailed(RuntimeError):
     """A flow run that did not complete; the message has its state."""
 
 
-def run_deployed(
-    settings: Settings, name: str, parameters: dict[str, Any], timeout_s: float = 180.0
-) -> dict[str, Any]:
+def run_deployed(settings: Settings, name: str, parameters: dict[str, Any], timeout_s: float = 180.0) -> dict[str, Any]:
     """Runs ``name`` ("flow/deployment") now; the finished flow run. Raises DeploymentFailed, httpx.HTTPError."""
     with httpx.Client(base_url=settings.resolved_prefect_api_url, timeout=15.0) as api:
         flow, deployment = name.split("/")

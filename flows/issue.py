@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import structlog
+from pydantic import ValidationError
+
 from bentos.contracts import PredictRequest, prediction_row
 from models.clock import OFFICIAL_MINUTE
 from services.answer import Prediction
+from services.client import ForecasterRefused
 from services.store import Official, OfficialRow, Outcome, PredictionRow, Store
 from services.ticks import Tick
+
+log = structlog.get_logger("issue")
 
 SHOWN_SIMILAR = 5
 
@@ -90,24 +96,7 @@ class ForecastIssuer:
         Raises services.client.ForecasterError when the forecaster cannot answer, sqlalchemy's OperationalError when
         the database cannot.
         """
-        request = PredictRequest(
-            pattern=[float(margin) for margin in pattern],
-            alpha=self._alpha,
-            game_id=tick.game_id,
-            home=tick.snapshot.home,
-            away=tick.snapshot.away,
-            minute=minute,
-            request_id=official_request_id(tick.game_id, minute, revision, pattern),
-        )
-        answer = self._forecaster.predict(
-            request.pattern,
-            alpha=request.alpha,
-            game_id=request.game_id,
-            home=request.home,
-            away=request.away,
-            minute=request.minute,
-            request_id=request.request_id,
-        )
+        request, answer = self._ask(tick, pattern, minute, revision)
         official = OfficialRow(
             game_id=tick.game_id,
             minute=minute,
@@ -122,6 +111,45 @@ class ForecastIssuer:
         if result.outcome is Outcome.REFUSED or result.committed_at is None:
             return None
         return Issued(tick.game_id, minute, revision, pattern[-1], answer, result.committed_at)
+
+    def _ask(
+        self, tick: Tick, pattern: tuple[int, ...], minute: int, revision: int
+    ) -> tuple[PredictRequest, Prediction]:
+        try:
+            request = self._request(tick, pattern, minute, revision)
+        except ValidationError as error:
+            raise ForecasterRefused(400, f"the feed's pattern makes no request: {error.errors()[0]['msg']}") from error
+        try:
+            return request, self._send(request)
+        except ForecasterRefused as error:
+            # A team that the ratings do not know yet: a forecast without ratings beats none.
+            log.warning("asking again without the teams", game_id=tick.game_id, error=str(error))
+            unrated = request.model_copy(
+                update={"home": None, "away": None, "request_id": f"{request.request_id}:unrated"}
+            )
+            return unrated, self._send(unrated)
+
+    def _request(self, tick: Tick, pattern: tuple[int, ...], minute: int, revision: int) -> PredictRequest:
+        return PredictRequest(
+            pattern=[float(margin) for margin in pattern],
+            alpha=self._alpha,
+            game_id=tick.game_id,
+            home=tick.snapshot.home,
+            away=tick.snapshot.away,
+            minute=minute,
+            request_id=official_request_id(tick.game_id, minute, revision, pattern),
+        )
+
+    def _send(self, request: PredictRequest) -> Prediction:
+        return self._forecaster.predict(
+            request.pattern,
+            alpha=request.alpha,
+            game_id=request.game_id,
+            home=request.home,
+            away=request.away,
+            minute=request.minute,
+            request_id=request.request_id,
+        )
 
 
 def issued_before(official: Official) -> dict[str, Any]:

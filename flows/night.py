@@ -137,8 +137,9 @@ def play(settings: Settings, night: date, watch: Watcher) -> None:
                 ended_at = ended_at or time.monotonic()
                 if time.monotonic() - ended_at > GRACE_S:
                     raise NightError(
-                        f"the replay of {night} ended with {progress.games - decided} of {progress.games}"
-                        f" games undecided, {progress.final} settled: see {settings.home / 'logs'} for poller and predictor"
+                        f"the replay of {night} ended with {progress.games - decided} of {progress.games} games"
+                        f" undecided and {progress.final} settled: see the logs of poller and predictor in"
+                        f" {settings.home / 'logs'}"
                     )
             time.sleep(0.5)
 

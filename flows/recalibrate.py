@@ -88,13 +88,13 @@ def settled_games(store: Store, settings: Settings, champion: Ensemble, upto: da
     frame = store.settled_since(since, source=settings.league_source, minute=OFFICIAL_MINUTE)
     return [
         SettledGame(
-            game_id=str(row.game_id),
-            date=row.league_date,
-            minute=int(row.minute),
-            pattern=tuple(row.pattern),
-            rating=row.context.get("rating_difference"),
-            actual=float(row.actual),
+            game_id=str(row["game_id"]),
+            date=row["league_date"],
+            minute=int(row["minute"]),
+            pattern=tuple(row["pattern"]),
+            rating=row["context"].get("rating_difference"),
+            actual=float(row["actual"]),
         )
-        for row in frame.itertuples()
-        if upto is None or row.league_date <= upto
+        for row in frame.to_dict("records")
+        if upto is None or row["league_date"] <= upto
     ]

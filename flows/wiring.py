@@ -58,10 +58,18 @@ def predictor(settings: Settings) -> Iterator[Predictor]:
     from flows.announce import Announcer
     from flows.issue import ForecastIssuer
     from flows.predictor import Predictor
-    from services.client import ForecasterClient
+    from services.client import ForecasterClient, RetryPolicy
 
     holder = holder_name()
-    with store(settings) as opened, ForecasterClient(settings.forecaster_url) as forecaster:
+    with (
+        store(settings) as opened,
+        ForecasterClient(
+            # Brief tries: what the forecaster cannot answer now is owed, and the other games go on.
+            settings.forecaster_url,
+            timeout_s=3.0,
+            retry=RetryPolicy(tries=2),
+        ) as forecaster,
+    ):
         yield Predictor(
             opened,
             TickStream(settings.resolved_redis_url),
