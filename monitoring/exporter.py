@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 
 from monitoring.facts import read_facts
 from monitoring.families import fact_families, gauge, stream_families
-from monitoring.streams import open_redis, read_streams
+from monitoring.streams import PREFIX, open_redis, read_streams
 from services.database import StoreError, make_engine
 from services.settings import Settings, SettingsError, get_settings
 from services.telemetry import configure_logging
@@ -58,8 +58,8 @@ class DatabaseCollector(Collector):
 class RedisCollector(Collector):
     """Reads the streams at every scrape."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+    def __init__(self, client: redis.Redis, prefix: str = PREFIX) -> None:
+        self._client, self._prefix = client, prefix
 
     def describe(self) -> list[Metric]:
         """Nothing: registering must not need Redis."""
@@ -68,7 +68,7 @@ class RedisCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All stream families, or only ``halftime_redis_up 0`` when Redis cannot be read."""
         try:
-            families = list(stream_families(read_streams(self._client)))
+            families = list(stream_families(read_streams(self._client, self._prefix)))
         except (redis.RedisError, OSError) as error:
             log.warning("scrape without Redis", error=str(error))
             families = []
@@ -76,12 +76,12 @@ class RedisCollector(Collector):
         yield from families
 
 
-def make_registry(engine: Engine, client: redis.Redis | None = None) -> CollectorRegistry:
+def make_registry(engine: Engine, client: redis.Redis | None = None, prefix: str = PREFIX) -> CollectorRegistry:
     """A registry of its own, without the process's figures, so that the page is exactly what the stores say."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(DatabaseCollector(engine))
     if client is not None:
-        registry.register(RedisCollector(client))
+        registry.register(RedisCollector(client, prefix))
     return registry
 
 

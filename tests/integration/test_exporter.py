@@ -189,31 +189,28 @@ def test_a_scrape_without_redis_says_so_and_does_not_fail(store: Store, free_por
     assert value(found, "halftime_database_up") == 1
 
 
-def test_what_waits_in_the_streams_is_shown(store: Store, redis_url: str) -> None:
-    client: Redis = Redis.from_url(redis_url)
-    client.delete("halftime:ticks", "halftime:ticks:dead", "other")
+def test_what_waits_in_the_streams_is_shown(store: Store, redis_url: str, redis_prefix: str) -> None:
+    ticks, client = f"{redis_prefix}:ticks", Redis.from_url(redis_url)
+    registry = make_registry(store.engine, open_redis(redis_url), redis_prefix)
     for number in range(3):
-        client.xadd("halftime:ticks", {"n": number})
-    client.xadd("other", {"n": 1})
-    client.xgroup_create("halftime:ticks", "predictors", id="0")
-    client.xreadgroup("predictors", "one", {"halftime:ticks": ">"}, count=2)
-    found = samples(make_registry(store.engine, open_redis(redis_url)))
-    group = {"stream": "halftime:ticks", "group": "predictors"}
+        client.xadd(ticks, {"n": number})
+    client.xadd(f"other:{redis_prefix}", {"n": 1})
+    client.xgroup_create(ticks, "predictors", id="0")
+    client.xreadgroup("predictors", "one", {ticks: ">"}, count=2)
+    found = samples(registry)
+    group = {"stream": ticks, "group": "predictors"}
     assert value(found, "halftime_redis_up") == 1
-    assert value(found, "halftime_stream_entries", stream="halftime:ticks") == 3
-    assert value(found, "halftime_stream_entries", stream="other") is None
+    assert value(found, "halftime_stream_entries", stream=ticks) == 3
+    assert value(found, "halftime_stream_entries", stream=f"other:{redis_prefix}") is None
     assert value(found, "halftime_stream_pending", **group) == 2
-    lag = value(found, "halftime_stream_lag_seconds", **group)
-    assert lag is not None
-    assert lag >= 0
-    client.xreadgroup("predictors", "one", {"halftime:ticks": ">"}, count=2)
-    ids = [entry["message_id"] for entry in client.xpending_range("halftime:ticks", "predictors", "-", "+", 10)]
-    client.xack("halftime:ticks", "predictors", *ids)
-    found = samples(make_registry(store.engine, open_redis(redis_url)))
+    assert value(found, "halftime_stream_lag_seconds", **group) is not None
+    client.xreadgroup("predictors", "one", {ticks: ">"}, count=2)
+    ids = [entry["message_id"] for entry in client.xpending_range(ticks, "predictors", "-", "+", 10)]
+    client.xack(ticks, "predictors", *ids)
+    found = samples(registry)
     assert value(found, "halftime_stream_pending", **group) == 0
     assert value(found, "halftime_stream_oldest_pending_seconds", **group) == 0
     assert value(found, "halftime_stream_lag_seconds", **group) == 0
-    client.delete("halftime:ticks", "other")
 
 
 @pytest.fixture

@@ -117,7 +117,9 @@ def test_evidently_reports_are_stored_whether_or_not_there_were_enough_games(sto
         assert stored is not None
         assert stored["n"] == number + 1
         assert stored["status"] == ("ok" if number >= 4 else "not_enough_games")
-    assert stored["evidently"]["metrics"]
+    last = latest_report(store.engine, KIND)
+    assert last is not None
+    assert last["evidently"]["metrics"]
 
 
 def test_settled_rows_leave_out_other_dates_sources_and_versions(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -88,7 +89,7 @@ def test_figures_in_the_page_are_json(report: NightReport) -> None:
     assert set(figures) == {"forecasts", "latency", "path-0", "path-1"}
 
 
-def test_page_replaces_an_older_one_whole(report: NightReport, tmp_path) -> None:
+def test_page_replaces_an_older_one_whole(report: NightReport, tmp_path: Path) -> None:
     path = write_html(report, tmp_path / "reports" / "night.html")
     write_html(report, path)
     assert [found.name for found in path.parent.iterdir()] == ["night.html"]

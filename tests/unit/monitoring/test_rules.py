@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 import monitoring
 from monitoring.evidence import NOTE_RUN_LENGTH, TICKET_RUN_LENGTH
