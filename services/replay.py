@@ -55,7 +55,10 @@ def serve(night: Night, port: int, *, hold: bool = False) -> None:
 
 def main(
     day: Annotated[
-        datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="League date to show (US Eastern).")
+        datetime,
+        typer.Option(
+            "--date", formats=["%Y-%m-%d"], show_default=str(DEFAULT_DATE), help="League date to show (US Eastern)."
+        ),
     ] = datetime.combine(DEFAULT_DATE, datetime.min.time()),  # noqa: B008
     speed: Annotated[float, typer.Option(min=0.1, max=10_000, help="Feed seconds in one wall second.")] = 60.0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8899,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,10 +24,17 @@ STALE_S: Final = 90.0
 class Night:
     """A slate on a clock that begins one feed minute before the first tip."""
 
-    def __init__(self, slate: Slate, speed: float, rules: Sequence[Rule] = (), seed: int = 0) -> None:
+    def __init__(
+        self,
+        slate: Slate,
+        speed: float,
+        rules: Sequence[Rule] = (),
+        seed: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.slate, self.seed = slate, seed
         self.rules: list[Rule] = []
-        self.clock = FeedClock(min(game.tip_s for game in slate.games) - LEAD_S, speed)
+        self.clock = FeedClock(min(game.tip_s for game in slate.games) - LEAD_S, speed, monotonic)
         self._faults: list[AnswerFaults] = []
         self.games: tuple[Game, ...] = ()
         self.misbehave(rules)

@@ -46,7 +46,7 @@ class Action:
 
 def stamp(at_s: float) -> str:
     """Epoch seconds as the feed writes edits: 2023-02-04T00:41:07Z."""
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(int(at_s), UTC).isoformat()[:19]}Z"
 
 
 def player_name(tricode: str, number: int) -> str:

@@ -77,6 +77,10 @@ class Timeline:
         """How many publications there are at a moment; equal counts show equal files."""
         return bisect_right(self._times, at_s)
 
+    def newest(self, count: int) -> Published:
+        """What was published last, of the first ``count`` (1 or more)."""
+        return self._published[count - 1]
+
     def _shown(self, count: int) -> list[Published]:
         """The file's actions in their order after ``count`` publications."""
         newest = {entry.key: entry for entry in self._published[:count]}

@@ -9,13 +9,14 @@ names the game, the field and the value; no other exception leaves this parser, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated
 
 import msgspec
 
-from models.clock import ClockError, elapsed_s, parse_clock
+from models.clock import REGULATION_PERIODS, ClockError, elapsed_s, parse_clock
 from models.game import Play, Snapshot, Status, essential_plays
 from services.wire_fields import MAX_SCORE, WireError, WireSyntaxError, decode, instant, score
 from services.wire_scoreboard import ScoreboardGame, parse_scoreboard, parse_scoreboard_lines
@@ -53,6 +54,19 @@ class _File(msgspec.Struct):
     game: _Game
 
 
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What a pass over the actions finds; ``period`` and ``t`` are the furthest point reached, 0 before tip-off."""
+
+    plays: tuple[Play, ...]
+    score: tuple[int, int]
+    period: int
+    t: float
+    period_ended: bool
+    game_ended: bool
+    edited: str
+
+
 _read_file = msgspec.json.Decoder(_File)
 
 
@@ -67,22 +81,19 @@ def parse_playbyplay(data: bytes, game: ScoreboardGame) -> Snapshot:
     if file.game.game_id != game.game_id:
         raise WireError(game.game_id, "gameId", file.game.game_id, "the game that was asked for")
     actions = _in_order(file.game.actions)
-    plays, last = _scoring(game.game_id, actions)
-    period, t = (last.period, last.t) if last else (0, 0.0)
-    ended = any(_is_end(action, "period") and action.period == period for action in reversed(actions))
+    walk = _walk(game.game_id, actions)
     event_text = next((action.time_actual for action in reversed(actions) if action.time_actual), None)
-    edited_text = max((action.edited for action in actions if action.edited), default=None)
     return Snapshot(
         game_id=game.game_id,
         home=game.home,
         away=game.away,
-        status=_status(game, actions, last if ended else None),
-        period=period,
-        t=t,
-        period_ended=ended,
-        plays=plays,
+        status=_status(game, walk),
+        period=walk.period,
+        t=walk.t,
+        period_ended=walk.period_ended,
+        plays=walk.plays,
         event_at=instant(game.game_id, "timeActual", event_text) if event_text else None,
-        edited_at=instant(game.game_id, "edited", edited_text) if edited_text else None,
+        edited_at=instant(game.game_id, "edited", walk.edited) if walk.edited else None,
     )
 
 
@@ -94,38 +105,57 @@ def _in_order(actions: list[_Action]) -> Sequence[_Action]:
     return list({action.order_number: action for action in ranked}.values())
 
 
-def _scoring(game_id: str, actions: Iterable[_Action]) -> tuple[tuple[Play, ...], Play | None]:
-    """The plays that move the score, and the furthest point reached with the newest score (None before tip-off).
+def _walk(game_id: str, actions: Iterable[_Action]) -> _Walk:
+    """One pass over the actions in order, some hundreds a poll and so kept plain.
 
     An action without a clock stands where the game stands; one without a score leaves it as it is.
     """
     plays: list[Play] = []
     home_text: str | int | None = None
     away_text: str | int | None = None
-    home = away = order = period = 0
+    home = away = period = furthest_period = last_end = 0
     t = furthest = 0.0
-    furthest_period = 0
+    edited = ""
+    game_ended = False
     for action in actions:
-        moved = action.score_home != home_text or action.score_away != away_text
-        if moved:
-            home_text, away_text = action.score_home, action.score_away
-            home = score(game_id, "scoreHome", home_text, home)
-            away = score(game_id, "scoreAway", away_text, away)
-        before, order = (period, t), action.order_number
-        period = action.period
-        if action.clock:
+        period_before, t_before = period, t
+        period, clock = action.period, action.clock
+        if clock:
             try:
-                t = _elapsed(period, action.clock)
+                t = _elapsed(period, clock)
             except ClockError as error:
-                field = f"clock of action {order} (period {period})"
+                field = f"clock of action {action.order_number} (period {period})"
                 expected = "time left in the period, such as PT05M53.00S"
-                raise WireError(game_id, field, action.clock, expected) from error
-        if moved or (period, t) < before:
-            plays.append(Play(order, period, t, home, away))
-        if period > furthest_period or t > furthest:
-            furthest_period, furthest = max(furthest_period, period), max(furthest, t)
-    last = Play(order, furthest_period, furthest, home, away) if furthest_period else None
-    return essential_plays(plays), last
+                raise WireError(game_id, field, clock, expected) from error
+        moved = period < period_before or t < t_before
+        if action.score_home != home_text:
+            home_text, moved = action.score_home, True
+            home = score(game_id, "scoreHome", home_text, home)
+        if action.score_away != away_text:
+            away_text, moved = action.score_away, True
+            away = score(game_id, "scoreAway", away_text, away)
+        if moved:
+            plays.append(Play(action.order_number, period, t, home, away))
+        if period > furthest_period:
+            furthest_period = period
+        if t > furthest:
+            furthest = t
+        if action.edited is not None and action.edited > edited:
+            edited = action.edited
+        if action.sub_type == "end":
+            if action.action_type == "period" and period > last_end:
+                last_end = period
+            elif action.action_type == "game":
+                game_ended = True
+    return _Walk(
+        plays=essential_plays(plays),
+        score=(home, away),
+        period=furthest_period,
+        t=furthest,
+        period_ended=0 < furthest_period == last_end,
+        game_ended=game_ended,
+        edited=edited,
+    )
 
 
 @lru_cache(maxsize=1 << 15)
@@ -134,17 +164,10 @@ def _elapsed(period: int, clock: str) -> float:
     return elapsed_s(period, parse_clock(clock))
 
 
-def _is_end(action: _Action, kind: str) -> bool:
-    return action.action_type == kind and action.sub_type == "end"
-
-
-def _status(game: ScoreboardGame, actions: Sequence[_Action], ended: Play | None) -> Status:
-    """``ended``: the last point of the game so far when its period is over."""
-    if not actions:
+def _status(game: ScoreboardGame, walk: _Walk) -> Status:
+    if walk.game_ended:
+        return Status.FINAL
+    if walk.period == 0:
         return Status.POSTPONED if game.postponed else Status.SCHEDULED
-    agreed = ended is not None and (ended.home, ended.away) == (game.home_score, game.away_score)
-    if any(_is_end(action, "game") for action in reversed(actions)):
-        return Status.FINAL
-    if agreed and ended is not None and ended.period >= 4 and game.status is Status.FINAL:
-        return Status.FINAL
-    return Status.LIVE
+    agreed = game.status is Status.FINAL and walk.score == (game.home_score, game.away_score)
+    return Status.FINAL if agreed and walk.period_ended and walk.period >= REGULATION_PERIODS else Status.LIVE

@@ -1,0 +1,66 @@
+"""What the live path makes of one game: 5 s polls of its replayed file, parsed and issued like the poller's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+
+from models.game import Snapshot, Status, Verdict, half_over, halftime_score, official_due, pattern, supersedes
+from services.replay_slate import Script
+from services.replay_timeline import Timeline, build_timeline
+from services.wire import ScoreboardGame, parse_playbyplay
+
+POLL_S = 5.0
+
+
+@dataclass(frozen=True)
+class LivePath:
+    """The official pattern with its revisions, the halftime margin, and how many distinct files were parsed."""
+
+    patterns: tuple[tuple[int, ...], ...]
+    halftime_margin: int
+    files: int
+
+
+def line_of(script: Script, status: Status = Status.LIVE) -> ScoreboardGame:
+    """A scoreboard line that names the game's teams."""
+    at = datetime.fromtimestamp(script.tip_s, UTC)
+    return ScoreboardGame(
+        script.game_id, status, "", 1, None, script.home, script.away, 0, 0, at, script.league_date, False
+    )
+
+
+def follow(script: Script, timeline: Timeline | None = None, *, every: int = 1) -> LivePath:
+    """Poll the game every 5 s of feed time from its tip until the half is over.
+
+    A poll whose file is unchanged is skipped: the parser is a pure function. ``every`` above 1 reads only every n-th
+    file, as if the polls between had been missed, but all of them around the official minute and at the half.
+    """
+    timeline = timeline or build_timeline(script)
+    game = line_of(script)
+    polls = (timeline.count(script.tip_s + POLL_S * turn) for turn in range(3600))
+    state: Snapshot | None = None
+    patterns: list[tuple[int, ...]] = []
+    files = 0
+    for turn, (count, _) in enumerate(groupby(polls)):
+        if count == 0 or (turn % every and not _watched(timeline, count)):
+            continue
+        files += 1
+        snapshot = parse_playbyplay(timeline.body(count), game)
+        if supersedes(state, snapshot) not in (Verdict.NEW, Verdict.CORRECTION):
+            continue
+        state = snapshot
+        if official_due(state) or (patterns and not half_over(state)):
+            issued = pattern(state)
+            if not patterns or patterns[-1] != issued:
+                patterns.append(issued)
+        if half_over(state):
+            home, away = halftime_score(state)
+            return LivePath(tuple(patterns), home - away, files)
+    raise AssertionError(f"game {script.game_id} never came to its half")
+
+
+def _watched(timeline: Timeline, count: int) -> bool:
+    last = timeline.newest(count).action
+    return last.period > 2 or (last.period == 2 and (last.ends_period or 330 <= last.remaining_s <= 380))
