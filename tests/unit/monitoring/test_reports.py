@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,11 @@ def test_body_is_valid_json_and_small(week: EvidentlyReport) -> None:
     assert len(json.dumps(week.body, allow_nan=False)) < 40_000
 
 
+def test_the_same_games_give_the_same_body(week: EvidentlyReport) -> None:
+    again = build_evidently_report(settled(50), settled(400, seed=2), window="week", model_version="3")
+    assert again.body == week.body
+
+
 def test_html_is_rendered_on_demand(week: EvidentlyReport) -> None:
     page = week.html()
     assert page
@@ -148,3 +154,15 @@ def test_threshold_widens_for_few_games_and_never_below_a_real_effect() -> None:
 
 def test_not_finite_becomes_null() -> None:
     assert finite_json({"a": [float("nan"), 1.0, {"b": float("inf")}]}) == {"a": [None, 1.0, {"b": None}]}
+
+
+def test_a_clean_recorded_season_is_not_flagged(recorded: Path) -> None:
+    games = pd.read_parquet(recorded / "games.parquet")
+    columns = [name for name in games.columns if name.startswith("diff_")]
+    frames = []
+    for season in (2022, 2021):
+        margins = games.loc[games["season"] == season, columns].to_numpy()
+        frames.append(history_frame(margins, residuals=margins[:, 24] - margins[:, 18]).assign(point=margins[:, 18]))
+    report = build_evidently_report(*frames, window="season of 2022-23")
+    assert report.body["n"] > 1000
+    assert [entry["drifted"] for entry in report.body["drift"]] == [False] * 4
