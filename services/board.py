@@ -101,7 +101,7 @@ def create_app(
             Route("/readyz", routes.readyz),
             Route("/healthz", routes.livez),
             Route("/metrics", routes.metrics),
-            WebSocketRoute("/ws", BoardSocket(live.hub, allowed_origins)),
+            WebSocketRoute("/ws", BoardSocket(live.hub, live.ready, allowed_origins)),
             Mount("/static", StaticFiles(directory=PAGE), name="static"),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=1000)],

@@ -35,7 +35,10 @@ class EventSource(Protocol):
 
 
 class Live:
-    """State and hub of one board process; ``run`` follows the stream until it is cancelled."""
+    """State and hub of one board process; ``run`` follows the stream until it is cancelled.
+
+    ``ready`` is set once there is a state to show, be it the database's alone while the stream is away.
+    """
 
     def __init__(
         self,
@@ -51,7 +54,8 @@ class Live:
         self.hub = Hub(self._present, room=room, memory=memory, max_clients=max_clients)
         self.refused = 0
         self.stream_up = False
-        self.started = False
+        self.ready = asyncio.Event()
+        self._caught_up = False
         self._source = source
         self.store = store
         self.reads = Reads()
@@ -68,7 +72,7 @@ class Live:
         try:
             while True:
                 try:
-                    if not self.started:
+                    if not self._caught_up:
                         await self._catch_up()
                     await self._follow_once()
                     pause = FIRST_PAUSE_S
@@ -77,7 +81,7 @@ class Live:
                         self._log.warning("event stream is down", reason=str(error))
                     self._mark(up=False)
                     # What was trimmed or lost meanwhile cannot be known: afterwards everything is read anew.
-                    self.started = False
+                    self._caught_up = False
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_S)
         finally:
@@ -88,22 +92,32 @@ class Live:
     async def _catch_up(self) -> None:
         """Everything the stream still holds, then what only the database knows of the night that is on."""
         nights, last_id = Nights(), FIRST_ID
-        while events := await self._source.read_after(last_id, block_ms=0, count=BATCH):
-            for event in events:
-                last_id = event.id
-                self._take(nights, event)
+        try:
+            while events := await self._source.read_after(last_id, block_ms=0, count=BATCH):
+                for event in events:
+                    last_id = event.id
+                    self._take(nights, event)
+        except SourceDownError:
+            if not self.ready.is_set():
+                await self._add_stored(self.nights)
+                self.ready.set()
+            raise
+        await self._add_stored(nights)
+        if nights.league_date is not None or self.nights.league_date is None:
+            self.nights = nights
+        self.hub.start_at(last_id)
+        self.hub.restate()
+        self._caught_up = True
+        self._mark(up=True)
+        self.ready.set()
+
+    async def _add_stored(self, nights: Nights) -> None:
         try:
             shown = nights.league_date or await self.reads(self.store.newest_night)
             if shown is not None:
                 nights.load(shown, await self.reads(partial(self.store.games, shown)))
         except SourceDownError as error:
             self._log.warning("database is down: the board starts from the event stream alone", reason=str(error))
-        if nights.league_date is not None or self.nights.league_date is None:
-            self.nights = nights
-        self.hub.start_at(last_id)
-        self.hub.restate()
-        self.started = True
-        self._mark(up=True)
 
     async def _follow_once(self) -> None:
         events = await self._source.read_after(self.hub.newest, block_ms=BLOCK_MS, count=BATCH)

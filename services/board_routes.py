@@ -64,6 +64,8 @@ class Routes:
         """The night that is on, or the one that ``?date=YYYY-MM-DD`` names."""
         wanted = request.query_params.get("date")
         nights = self._live.nights
+        if not self._live.ready.is_set():
+            return _json({"error": "the board is starting and has no state yet; ask again"}, 503)
         if wanted is None or wanted == nights.league_date:
             return _json({"last_id": self._live.hub.newest, **night_body(nights.league_date, nights.games())})
         if not _is_date(wanted):
@@ -107,11 +109,11 @@ class Routes:
         """200 once the state has been read and while the stream answers; the database is named but not required."""
         database = await self._read(self._store.ping)
         parts = {
-            "state": "read" if self._live.started else "not read yet",
+            "state": "read" if self._live.ready.is_set() else "not read yet",
             "stream": "up" if self._live.stream_up else "down",
             "database": "down" if isinstance(database, Response) else "up",
         }
-        ready = self._live.started and self._live.stream_up
+        ready = self._live.ready.is_set() and self._live.stream_up
         return _json({"status": "ready" if ready else "not ready", **parts}, 200 if ready else 503)
 
     async def metrics(self, request: Request) -> Response:

@@ -19,14 +19,16 @@ from services.hub import TRY_AGAIN_LATER, Client, ClientClosedError, Hub, HubFul
 POLICY = 1008
 FIRST_WORD_S = 5.0
 CLOSE_S = 1.0
+READY_S = 15.0
 MAX_FRAME_BYTES = 1024
 
 
 class BoardSocket:
     """ASGI endpoint over a hub; one sender and one listener a client, both ended together."""
 
-    def __init__(self, hub: Hub, allowed_origins: tuple[str, ...] = ()) -> None:
+    def __init__(self, hub: Hub, ready: asyncio.Event, allowed_origins: tuple[str, ...] = ()) -> None:
         self._hub = hub
+        self._ready = ready
         self._allowed = allowed_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,6 +40,8 @@ class BoardSocket:
         await socket.accept()
         try:
             last_id = await self._last_id(socket)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ready.wait(), READY_S)
             client = self._hub.join(last_id)
         except WebSocketDisconnect:
             return

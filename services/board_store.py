@@ -5,7 +5,6 @@ Similar games are not stored with a prediction, so a forecast read here comes wi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -27,24 +26,27 @@ SELECT DISTINCT g.league_date FROM games g
 WHERE g.game_id IN (SELECT game_id FROM dispositions UNION SELECT game_id FROM official_forecasts)
 ORDER BY g.league_date DESC LIMIT :limit
 """
-# History lies in the same table: of a night that was played here, only its own games are shown, and a game's history
-# row says nothing before its last tick does.
+# History lies in the same table: of a date that was played here, games of history that nobody followed are left out,
+# and what a history row says of a followed game's end is not used before its last tick says so.
 GAMES = """
 WITH of_date AS (
-    SELECT g.*, EXISTS (SELECT 1 FROM ticks t WHERE t.game_id = g.game_id) AS seen
+    SELECT g.*, EXISTS (
+        SELECT 1 FROM ticks WHERE ticks.game_id = g.game_id
+        UNION ALL SELECT 1 FROM dispositions WHERE dispositions.game_id = g.game_id
+    ) AS followed
     FROM games g WHERE g.league_date = :on
 ), wanted AS (
-    SELECT * FROM of_date WHERE seen OR NOT EXISTS (SELECT 1 FROM of_date WHERE seen)
+    SELECT * FROM of_date WHERE followed OR margins IS NULL OR NOT EXISTS (SELECT 1 FROM of_date WHERE followed)
 )
 SELECT w.game_id, w.source, w.home, w.away, w.status AS game_status, w.margins, w.home_final, w.away_final,
-       w.n_periods, t.snapshot, t.seen_at,
+       w.n_periods, t.snapshot, t.seen_at, w.followed,
        f.minute, f.revision, f.persistence, f.prediction_id, f.committed_at,
        p.point, p.lower, p.upper, p.alpha, p.model_version, p.components,
        a.state, a.revision AS actual_revision, a.margin, a.home_24, a.away_24, s.error, s.covered,
        d.disposition, d.reason
 FROM wanted w
 LEFT JOIN LATERAL (
-    SELECT snapshot, seen_at FROM ticks WHERE ticks.game_id = w.game_id ORDER BY ticks.id DESC LIMIT 1
+    SELECT snapshot::text, seen_at FROM ticks WHERE ticks.game_id = w.game_id ORDER BY ticks.id DESC LIMIT 1
 ) t ON true
 LEFT JOIN standing_forecasts f ON f.game_id = w.game_id AND f.minute = :minute
 LEFT JOIN predictions p ON p.id = f.prediction_id
@@ -122,8 +124,9 @@ def _plain(row: RowMapping) -> dict[str, Any]:
 
 
 def _game(row: RowMapping, league_date: str) -> Game:
-    snapshot = Snapshot.from_json(json.dumps(row["snapshot"])) if row["snapshot"] is not None else None
-    so_far = margins(snapshot) if snapshot is not None else tuple(row["margins"] or ())[1 : HALFTIME_MINUTE + 1]
+    snapshot = Snapshot.from_json(row["snapshot"]) if row["snapshot"] is not None else None
+    past = () if row["followed"] else tuple(row["margins"] or ())
+    so_far = margins(snapshot) if snapshot is not None else past[1 : HALFTIME_MINUTE + 1]
     return Game(
         row["game_id"],
         score=_live_score(row, league_date, snapshot) if snapshot is not None else _settled_score(row, league_date),
@@ -145,11 +148,14 @@ def _live_score(row: RowMapping, league_date: str, snapshot: Snapshot) -> Score:
 
 def _settled_score(row: RowMapping, league_date: str) -> Score:
     """A game that was not followed here: its history row, or its place in the schedule."""
-    final = row["home_final"] is not None and row["away_final"] is not None
-    status = cast(StatusName, "final" if final else row["game_status"])
+    over = row["home_final"] is not None and row["away_final"] is not None and not row["followed"]
+    status = cast(StatusName, "final" if over else "scheduled" if row["game_status"] == "final" else row["game_status"])
+    home, away = (row["home_final"], row["away_final"]) if over else (0, 0)
+    periods = row["n_periods"] or REGULATION_PERIODS if over else 0
+    played_s = period_start_s(periods + 1) if over else 0.0
     return Score(
-        league_date, row["home"], row["away"], status, status.capitalize(), row["n_periods"] or 0, None,
-        row["home_final"] or 0, row["away_final"] or 0, 0.0, row["source"],
+        league_date, row["home"], row["away"], status, status.capitalize(), periods, None, home, away, played_s,
+        row["source"],
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def running_board(**options: Any) -> Iterator[RunningBoard]:
     thread.start()
     pause = threading.Event()
     for _ in range(1000):
-        if server.started and live.started:
+        if server.started and live.ready.is_set():
             break
         pause.wait(0.01)
     else:
