@@ -1,0 +1,127 @@
+"""One request, one model, one answer."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentos.answering import ServedModel, answer, code_version
+from bentos.contracts import PredictRequest, RequestRefused, prediction_row
+from bentos.reproduce import WrongModelError, reproduce
+from models.ensemble import Ensemble
+from services.answer import Prediction
+from services.store_rows import PredictionRow
+from tests.support.small_model import TEAMS, small_ensemble
+
+NOW = datetime(2023, 2, 3, 20, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def model() -> ServedModel:
+    return ServedModel("7", "d" * 64, small_ensemble(), "a test", {"mae": 4.9})
+
+
+def ask(model: ServedModel, request: PredictRequest) -> Prediction:
+    return answer(model, request, request_id="r", prediction_id=uuid4(), now=NOW)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> PredictRequest:
+    minute = draw(st.sampled_from([0, 12, 18, 23]))
+    jumps = draw(st.lists(st.floats(-6, 6).map(lambda x: round(x * 2) / 2), min_size=minute, max_size=minute))
+    pattern = [max(-100.0, min(100.0, sum(jumps[: i + 1]))) for i in range(minute)]
+    teams = draw(st.sampled_from([None, ("BOS", "NYK"), ("LAL", "DEN")]))
+    return PredictRequest(
+        pattern=pattern,
+        minute=minute,
+        alpha=draw(st.floats(0.02, 0.98)),
+        home=teams and teams[0],
+        away=teams and teams[1],
+    )
+
+
+@given(request=requests())
+def test_any_answer_is_ordered_strict_json_and_computes_again(model: ServedModel, request: PredictRequest) -> None:
+    given = ask(model, request)
+    assert given.interval_lower <= given.point_forecast <= given.interval_upper
+    text = given.model_dump_json()
+    assert Prediction.model_validate_json(text) == given
+    json.dumps(json.loads(text), allow_nan=False)
+    row = PredictionRow.from_json(json.loads(json.dumps(prediction_row(request, given), allow_nan=False)))
+    assert reproduce(row, model.ensemble).equal
+
+
+def test_row_holds_what_the_answer_said(model: ServedModel) -> None:
+    request = PredictRequest(pattern=[1.0] * 18, home="BOS", away="NYK", game_id="0022190001", alpha=0.1)
+    given = ask(model, request)
+    row = PredictionRow.from_json(prediction_row(request, given))
+    assert (row.id, row.created_at, row.pattern) == (given.prediction_id, NOW, (1.0,) * 18)
+    assert (row.model_version, row.model_digest) == ("7", "d" * 64)
+    assert row.context["rating_difference"] == given.context.rating_difference
+    assert row.components["similar"][0]["path"] == given.explanation.similar[0].path
+
+
+def test_rating_is_used_when_the_teams_are_named_and_named_in_the_context(model: ServedModel) -> None:
+    without = ask(model, PredictRequest(pattern=[1.0] * 18))
+    assert without.context.rating_difference is None
+    assert without.context.ratings_as_of is None
+    given = ask(model, PredictRequest(pattern=[1.0] * 18, home="BOS", away="NYK"))
+    assert given.context.rating_difference == model.ensemble.ratings.expected("BOS", "NYK")
+    assert given.context.ratings_as_of == date(2022, 1, 27)
+
+
+def test_a_new_season_shrinks_the_ratings_towards_the_average(model: ServedModel) -> None:
+    ratings = model.ensemble.ratings
+    assert model.ratings("0022190001") is ratings
+    assert model.ratings("0022000001") is ratings
+    later = model.ratings("0022200001")
+    for team in TEAMS:
+        assert later.values[team] == pytest.approx(ratings.values[team] * ratings.params.carry)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "says"),
+    [
+        ({"pattern": [0.0] * 7, "minute": 7}, "minute", "answers at minute 0, 12, 18, 23."),
+        ({"home": "BOS", "away": "XYZ"}, "away", "known are BOS"),
+        ({"home": "XYZ", "away": "BOS"}, "home", "known are BOS"),
+        ({"alpha": 0.001}, "alpha", "at least 999 games, this one has 60"),
+    ],
+)
+def test_refusal_names_the_field_and_what_to_change(
+    model: ServedModel, fields: dict[str, object], field: str, says: str
+) -> None:
+    request = PredictRequest.model_validate({"pattern": [0.0] * 18} | fields)
+    with pytest.raises(RequestRefused) as caught:
+        ask(model, request)
+    assert caught.value.status == 400
+    assert says in caught.value.sentence
+    assert caught.value.problems[0].field == field
+
+
+def test_reproducing_with_another_model_is_refused(model: ServedModel) -> None:
+    request = PredictRequest(pattern=[1.0] * 18)
+    row = PredictionRow.from_json(prediction_row(request, ask(model, request)))
+    other: Ensemble = small_ensemble(seed=5)
+    with pytest.raises(WrongModelError, match="fetch version 7"):
+        reproduce(row, other)
+
+
+def test_a_changed_bit_is_noticed(model: ServedModel) -> None:
+    request = PredictRequest(pattern=[1.0] * 18)
+    body = prediction_row(request, ask(model, request))
+    body["point"] = body["point"] + 1e-12
+    assert not reproduce(PredictionRow.from_json(body), model.ensemble).equal
+
+
+def test_facts_are_plain_json_and_code_version_is_stable(model: ServedModel) -> None:
+    facts = json.loads(json.dumps(model.facts(), allow_nan=False))
+    assert facts["source"] == "simulated"
+    assert facts["figures"] == {"mae": 4.9}
+    assert len(code_version()) == 12
+    assert code_version() == facts["code_version"]

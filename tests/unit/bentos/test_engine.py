@@ -1,0 +1,162 @@
+"""A worker's engine: an answer is durable before it is given, and the first one is the only one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bentos.answering import ServedModel
+from bentos.champion import NoModelError
+from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused
+from bentos.database import Database, DatabaseDownError
+from bentos.engine import Engine
+from models.forecast import BrokenForecast, Forecast, Interval
+from services.database import RowRefused
+from services.settings import Settings
+from services.spool import InsertRefused, SpoolError
+from services.store import Store
+from tests.support.running_forecaster import NO_DATABASE
+from tests.support.small_model import small_ensemble
+
+SMALL = small_ensemble(minutes=(18,))
+REQUEST = PredictRequest(pattern=[1.0] * 18)
+
+
+def served(version: str) -> ServedModel:
+    return ServedModel(version, version * 8, SMALL, "a test")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, database_url=NO_DATABASE, data=None)
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    made = Engine(settings, lambda current: current or served("1"))
+    made.champion.refresh()
+    yield made
+    made.close()
+
+
+def on_disk(engine: Engine, folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for path in (folder / "spool").glob("*.jsonl") for line in path.read_text().splitlines()]
+
+
+def test_answer_is_on_disk_before_it_is_given(engine: Engine, tmp_path: Path) -> None:
+    body = json.loads(engine.predict(REQUEST, None))
+    (row,) = on_disk(engine, tmp_path)
+    assert row["id"] == body["prediction_id"]
+
+
+def test_without_a_key_every_call_is_a_prediction_of_its_own(engine: Engine) -> None:
+    one, two = (json.loads(engine.predict(REQUEST, None)) for _ in range(2))
+    assert one["prediction_id"] != two["prediction_id"]
+    assert one["point_forecast"] == two["point_forecast"]
+
+
+def test_same_key_gives_the_first_answer_even_after_a_new_champion_and_a_restart(
+    engine: Engine, settings: Settings
+) -> None:
+    first = engine.predict(REQUEST, "k")
+    heir = Engine(settings, lambda current: served("2"))
+    heir.champion.refresh()
+    assert heir.predict(REQUEST, "k") == first
+    assert heir.predict(REQUEST.model_copy(update={"request_id": "k"}), None) == first
+    assert json.loads(heir.predict(REQUEST, None))["model_version"] == "2"
+    with pytest.raises(RequestRefused) as caught:
+        heir.predict(REQUEST.model_copy(update={"alpha": 0.2}), "k")
+    assert caught.value.status == 409
+    heir.close()
+
+
+def test_repeated_answer_is_made_durable_too(engine: Engine, tmp_path: Path) -> None:
+    engine.predict(REQUEST, "k")
+    engine.predict(REQUEST, "k")
+    one, two = on_disk(engine, tmp_path)
+    assert one == two
+
+
+def test_no_answer_without_a_durable_row(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(SpoolError, match="free some disk space"):
+        engine.predict(REQUEST, None)
+
+
+def test_no_answer_without_a_model(settings: Settings) -> None:
+    engine = Engine(settings, lambda current: served("1"))
+    with pytest.raises(NoModelError):
+        engine.predict(REQUEST, None)
+    assert "still being loaded" in str(engine.unready())
+    assert engine.health()["status"] == "not ready"
+    engine.champion.refresh()
+    assert engine.unready() is None
+    assert engine.health()["status"] == "ready"
+    engine.close()
+
+
+@pytest.mark.parametrize("point", [float("nan"), float("inf"), 99.0])
+def test_broken_forecast_is_never_published(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: float
+) -> None:
+    good = SMALL.forecast([1.0] * 18, 18, 0.05, None)
+
+    def broken(*_: object) -> Forecast:
+        return Forecast(
+            point=point, interval=Interval(-5.0, 5.0), alpha=0.05, minute=18, components=good.components,
+            weights=good.weights, similar=(), rating=None, half_width=5.0, sd=1.0, n_calibration=60,
+        )  # fmt: skip
+
+    monkeypatch.setattr(type(SMALL), "forecast", broken)
+    with pytest.raises(BrokenForecast):
+        engine.predict(REQUEST, None)
+    assert on_disk(engine, tmp_path) == []
+
+
+async def test_outcome_without_a_database_is_told_so(engine: Engine) -> None:
+    with pytest.raises(DatabaseDownError, match="cannot be reached"):
+        await engine.record_actual(RecordActualRequest(game_id="0022200776", actual_differential=3))
+
+
+async def test_database_that_hangs_costs_a_deadline_and_few_threads(settings: Settings) -> None:
+    import threading
+
+    release = threading.Event()
+    database = Database(settings, deadline_s=0.05)
+
+    def hang(_: Store) -> None:
+        release.wait(30)
+
+    for _ in range(3):
+        with pytest.raises(DatabaseDownError, match="did not answer"):
+            await database.call(hang)
+    with pytest.raises(DatabaseDownError, match="busy"):
+        await database.call(hang)
+    release.set()
+
+
+def test_row_the_database_refuses_is_refused_for_good(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(settings)
+
+    def refuse(self: Store, rows: object) -> int:
+        raise RowRefused("breaks a rule")
+
+    monkeypatch.setattr(Store, "record_prediction", refuse)
+    with pytest.raises(InsertRefused, match="breaks a rule"):
+        database.insert([])
+    with pytest.raises(InsertRefused, match="misses"):
+        database.insert([{"id": 1}])
+
+
+async def test_missing_local_database_is_told_so(tmp_path: Path) -> None:
+    database = Database(Settings(home=tmp_path, database_url=None))
+    with pytest.raises(DatabaseDownError, match="cannot be reached"):
+        await database.call(lambda store: store.ping())
