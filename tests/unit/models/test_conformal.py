@@ -33,7 +33,7 @@ def test_the_smallest_set_that_supports_an_alpha(alpha: float, needed: int) -> N
 
 
 def test_the_refusal_names_both_numbers_and_the_remedy() -> None:
-    with pytest.raises(CalibrationTooSmall, match="at least 19 games, this one has 12.*larger alpha") as refused:
+    with pytest.raises(CalibrationTooSmall, match=r"at least 19 games, this one has 12.*larger alpha") as refused:
         calibration(12).quantile(0.05)
     assert (refused.value.n, refused.value.needed) == (12, 19)
     with pytest.raises(CalibrationTooSmall, match="it is empty"):

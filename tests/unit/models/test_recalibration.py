@@ -64,7 +64,7 @@ def test_a_game_settled_without_rating_calibrates_only_forecasts_without_one() -
 
 
 def test_too_few_games_are_refused_with_both_numbers() -> None:
-    with pytest.raises(TooFewSettled, match="3 newly settled games, at least 5 needed.*2 more") as refused:
+    with pytest.raises(TooFewSettled, match=r"3 newly settled games, at least 5 needed.*2 more") as refused:
         recalibrate(ENSEMBLE, GAMES[:3])
     assert (refused.value.found, refused.value.minimum) == (3, 5)
 
