@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitoring.night import LatencyMs, NightGame, NightReport
+from monitoring.night_model import LatencyMs, NightGame, NightReport
 from monitoring.night_text import HOP_NAMES, interval_words, signed
 
 Figure = dict[str, Any]

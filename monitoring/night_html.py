@@ -13,8 +13,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from monitoring.night import LatencyMs, NightReport
 from monitoring.night_figures import Figure, forecast_figure, latency_figure, path_figures
+from monitoring.night_model import LatencyMs, NightReport
 from monitoring.night_text import (
     HOP_NAMES,
     UNKNOWN,

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from monitoring.night import LatencyMs, NightGame, NightReport, Uncertain
+from monitoring.night_model import LatencyMs, NightGame, NightReport, Uncertain
 
 HOP_NAMES = {
     "feed_to_queue": "feed to queue",
