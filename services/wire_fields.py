@@ -13,7 +13,7 @@ GAME_ID: Final = re.compile(r"00[1-6][0-9]{7}")
 MAX_SCORE: Final = 400
 _FAULT = re.compile(r"(?P<expected>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[([0-9]+)\]")
-_ABSENT = "absent"
+_MISSING = re.compile(r"Object missing required field `(.*)`")
 
 
 class WireError(ValueError):
@@ -49,8 +49,9 @@ def _located(message: str, data: bytes | msgspec.Raw, game_id: str | None) -> Wi
     """Fetch the value that msgspec only gives the path of; a slow path, taken once an error."""
     fault = _FAULT.fullmatch(message)
     expected, path = (fault["expected"], fault["path"]) if fault else (message, "")
-    if expected.startswith("Object missing"):
-        return WireError(game_id, path or "body", _ABSENT, expected)
+    missing = _MISSING.fullmatch(expected)
+    if missing:
+        return WireError(game_id, f"{path}.{missing[1]}".lstrip("."), None, "a value")
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
