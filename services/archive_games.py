@@ -1,9 +1,9 @@
 """Season archives as games: raw play-by-play rows in, one checked row of history a game out.
 
 Two forms are read. ``nbastats_YYYY`` (and ``nbastats_po_YYYY`` for the playoffs) are rows of stats.nba.com's second
-version. They name no date and no home team, so the archive ``shotdetail_YYYY`` of the same season is needed beside them:
-it has GAME_DATE, HTM and VTM for each game. ``cdnnba_YYYY`` (from 2020-21) are actions of the live feed, with times of
-their own, and are enough by themselves; they are used for seasons that have no nbastats archive.
+version. They name no date, so the archive ``shotdetail_YYYY`` of the same season is needed beside them: it has
+GAME_DATE, HTM and VTM for each game. ``cdnnba_YYYY`` (from 2020-21) are actions of the live feed, with times of their
+own, and are enough by themselves; they are used for seasons that have no nbastats archive.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from models.clock import ClockError, elapsed_s, parse_clock
+from models.history import HistoryError
 from models.history_frame import GAME_ID_PATTERN, GAME_TYPES, check_games
 from models.score_path import Fault, Plays, ScorePath, score_path
 from models.teams import UnknownTeamError, team
@@ -68,7 +69,7 @@ class ArchiveGames:
 
 
 def season_games(season: int, names: Collection[str], fetch: Callable[[str], Path]) -> ArchiveGames:
-    """Regular season and playoffs of ``season`` (start year) from the archives in ``names``; ``fetch`` gives their CSVs.
+    """Regular season and playoffs of ``season`` (start year) from archives in ``names``; ``fetch`` gives their CSVs.
 
     Raises ArchiveFormatError when the season has no usable archives, and whatever ``fetch`` raises.
     """
@@ -174,8 +175,27 @@ def _collect(table: pd.DataFrame, meet: Callable[[str, pd.DataFrame], Meeting | 
         out.repaired += told.repaired
         rows.append(_row(game_id, told, meeting))
     if rows:
-        out.frame = check_games(pd.DataFrame(rows, columns=list(GAME_TYPES)), "season archive")
+        out.frame = _checked(rows, out.left_out)
     return out
+
+
+def _checked(rows: list[dict[str, Any]], left_out: Counter[str]) -> pd.DataFrame:
+    """The rows as a frame; one that is no sound game is left out and counted instead of stopping the others."""
+    frame = pd.DataFrame(rows, columns=list(GAME_TYPES))
+    try:
+        return check_games(frame, "season archive")
+    except HistoryError:
+        sound = [row for row in rows if _is_sound(row)]
+        left_out[Fault.UNSOUND] += len(rows) - len(sound)
+        return check_games(pd.DataFrame(sound, columns=list(GAME_TYPES)), "season archive")
+
+
+def _is_sound(row: dict[str, Any]) -> bool:
+    try:
+        check_games(pd.DataFrame([row], columns=list(GAME_TYPES)), "season archive")
+    except HistoryError:
+        return False
+    return True
 
 
 def _games(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
