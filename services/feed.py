@@ -194,7 +194,7 @@ def _judge(url: str, response: httpx.Response, body: bytes, now: datetime) -> No
         raise FeedGone(url, "404, no such file")
     if status >= 500:
         raise FeedServerError(url, f"{status} from the server", retry_after_s)
-    if status == 403 or "html" in kind or body.lstrip()[:1] == b"<":
+    if status == 403 or (not 300 <= status < 400 and ("html" in kind or body.lstrip()[:1] == b"<")):
         raise FeedBlocked(url, f"{status} with {kind or 'no content type'} where JSON was asked for", retry_after_s)
     if status != 200:
         raise FeedUnexpected(url, f"status {status}", retry_after_s)

@@ -38,7 +38,7 @@ class Trained:
 
 def trained_games(plays: pd.DataFrame, games: pd.DataFrame) -> list[Trained]:
     """Every game of ``plays``; rows after the half are not needed."""
-    rows: dict[Any, dict[str, Any]] = games.set_index("game_id").to_dict("index")
+    rows: dict[Any, dict[Any, Any]] = games.set_index("game_id").to_dict("index")
     found = []
     for game_id, events in plays[plays["period"] <= 2].groupby("game_id", sort=False):
         row = rows[game_id]

@@ -301,7 +301,7 @@ def test_margins_of_a_recorded_live_file_equal_the_training_row(recorded: Path) 
     game = board_game(game_id="0022000001", home="BKN", away="GSW")
     snapshot = parse_playbyplay((recorded / "live/playbyplay/playbyplay_0022000001.json").read_bytes(), game)
     games = pd.read_parquet(recorded / "games.parquet").set_index("game_id")
-    row: dict[str, Any] = games.loc["0022000001"].to_dict()
+    row: dict[Any, Any] = games.loc["0022000001"].to_dict()
     assert margins(snapshot) == tuple(int(row[f"diff_{minute:02d}"]) for minute in range(1, 25))
     assert halftime_score(snapshot) == (row["home_score_24"], row["away_score_24"])
     assert snapshot.status is Status.FINAL
