@@ -21,13 +21,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded and checked bundle under the version it is known by; ``figures`` are its scores at training."""
+    """A loaded and checked bundle under the version it is known by.
+
+    ``figures`` are its scores at training, ``note`` what an operator should know of how it was loaded.
+    """
 
     version: str
     digest: str
     ensemble: Ensemble
     origin: str
     figures: Mapping[str, float] = field(default_factory=dict)
+    note: str | None = None
 
     def ratings(self, game_id: str | None) -> Ratings:
         """Team ratings as they hold in the season of ``game_id``: shrunk when that is later than the newest game's."""

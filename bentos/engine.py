@@ -121,7 +121,7 @@ class Engine:
         unready = self.unready()
         stats = self.spool.stats()
         model = self.champion.current
-        stale = self.champion.trouble if model else None
+        stale = (self.champion.trouble or model.note) if model else None
         late = stats.waiting > 0 and stats.last_error is not None
         waiting = f"{stats.waiting} predictions wait for the database; the log says why" if late else None
         served = model and {"version": model.version, "digest": model.digest, "source": model.ensemble.source}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bentos.answering import ServedModel
 from bentos.champion import Load
 from models.bundle import load_bundle, read_manifest
+from services.registry import LoadedBundle, NoSuchVersion, Registry, RegistryError
 from services.settings import Settings
 
 CHAMPION = "champion"
@@ -18,7 +20,7 @@ def loader(settings: Settings) -> Load:
     """A function that loads what is to be served, checked, and gives back the model in use when nothing changed."""
     if settings.bundle is not None:
         return from_folder(settings.bundle)
-    return from_registry(settings)
+    return from_registry(Registry(settings.resolved_mlflow_uri, settings.model_name, settings.home / "models"))
 
 
 def from_folder(folder: Path) -> Load:
@@ -35,12 +37,38 @@ def from_folder(folder: Path) -> Load:
     return load
 
 
+def from_registry(registry: Registry) -> Load:
+    """Serve the registered version that carries the alias ``champion``.
+
+    While the registry is away the copy it last gave is served, and said to be that. A new champion that cannot be
+    loaded is an error, and the model in use stays in use.
+    """
+
+    def load(current: ServedModel | None) -> ServedModel:
+        try:
+            if current is not None:
+                champion = registry.get(CHAMPION)
+                if (champion.version, champion.digest) == (current.version, current.digest):
+                    return replace(current, note=None) if current.note else current
+            loaded = registry.fetch(CHAMPION)
+        except NoSuchVersion as error:
+            raise RegistryError(
+                f"no champion of {registry.model_name} is registered: run `./halftime train`"
+            ) from error
+        if loaded.stale and current is not None:
+            raise RegistryError(loaded.reason or "the new champion cannot be loaded")
+        return _served(loaded)
+
+    return load
+
+
 def figures_of(extra: Mapping[str, Any]) -> dict[str, float]:
     """The figures of the training, as the bundle's manifest has them."""
     figures = extra.get("figures", {})
     return {str(name): float(value) for name, value in figures.items()} if isinstance(figures, Mapping) else {}
 
 
-def from_registry(settings: Settings) -> Load:
-    """Serve the registered version that carries the alias ``champion``."""
-    raise NotImplementedError
+def _served(loaded: LoadedBundle) -> ServedModel:
+    note = f"serving the copy kept on this machine: {loaded.reason}" if loaded.stale else None
+    figures = figures_of(loaded.manifest.extra)
+    return ServedModel(loaded.version.version, loaded.digest, loaded.ensemble, "the registry", figures, note)
