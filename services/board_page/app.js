@@ -125,7 +125,7 @@ function hear(message) {
 function showConnection(state, detail) {
   const badge = at("connection");
   const notice = at("notice");
-  const words = { connecting: "connecting", reconnecting: "reconnecting", connected: "live", lost: "connection lost" };
+  const words = { connecting: "connecting", reconnecting: "reconnecting", connected: "connected", lost: "connection lost" };
   const behind = state === "connected" && detail.type === "heartbeat" && detail.stream === "down";
   if (state === "connected" && detail.type !== "heartbeat" && badge.dataset.state === "behind") return;
   const shown = behind ? "behind" : state;

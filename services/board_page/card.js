@@ -123,7 +123,7 @@ function badges(game) {
   if (disposition === "void") add("void", "void", game.disposition.reason ?? "");
   if (game.settlement?.state === "provisional") add("soft", "provisional");
   const revisions = game.forecast?.revision ?? 0;
-  if (revisions > 0) add("soft", `revision ${revisions}`, "The score was corrected before the half, so the forecast was made again");
+  if (revisions > 0) add("soft", revisions === 1 ? "revised" : `revised ${revisions}×`, "The score was corrected before the half, so the forecast was made again");
   return shown;
 }
 

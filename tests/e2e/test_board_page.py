@@ -62,7 +62,7 @@ def card(seen: Seen, game_id: str = GAME) -> str:
 def test_an_empty_board_says_what_to_do(seen: Seen, board: RunningBoard) -> None:
     seen.page.goto(board.url)
     expect(seen.page.locator("#empty")).to_contain_text("make night")
-    expect(seen.page.locator("#connection")).to_have_text("live")
+    expect(seen.page.locator("#connection")).to_have_text("connected")
     assert seen.errors == []
 
 
@@ -113,7 +113,7 @@ def test_an_outcome_outside_a_missed_game_and_a_revision_are_named(seen: Seen, b
     page = seen.page
     page.goto(board.url)
     expect(page.locator(card(seen) + " .badges")).to_contain_text("✗ outside")
-    expect(page.locator(card(seen) + " .badges")).to_contain_text("revision 2")
+    expect(page.locator(card(seen) + " .badges")).to_contain_text("revised 2×")
     expect(page.locator(card(seen, "0022200761"))).to_contain_text("first seen after the half")
     expect(page.locator(card(seen, "0022200762") + " .badges")).to_have_text("void")
     expect(page.locator("#t-forecasts-note")).to_have_text("1 missed · 1 void")
