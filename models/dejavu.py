@@ -26,7 +26,7 @@ from models.history import History, as_date
 
 RATING_WEIGHT = 3
 
-_BATCH_ROWS = 256
+_BATCH_ROWS = 32
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -113,14 +113,15 @@ class Dejavu:
     def changes(self, patterns: Floats, ratings: Floats | None) -> Floats:
         """The mean change, float64[q], for each row of ``patterns`` float64[q, minute] and ``ratings`` float64[q] or
         None; the same bits as ``look``."""
-        change = self._changes[patterns.shape[1]].astype(np.float64)
+        change = self._changes[patterns.shape[1]].astype(np.float32)
         out = np.empty(len(patterns), dtype=np.float64)
         for start in range(0, len(patterns), _BATCH_ROWS):
             some = slice(start, start + _BATCH_ROWS)
             squared = self._squared(patterns[some], None if ratings is None else ratings[some])
             kth = np.partition(squared, self.neighbours - 1, axis=1)[:, self.neighbours - 1, None]
-            near = (squared <= kth).astype(np.float64)
-            out[some] = (near @ change) / near.sum(axis=1)
+            near = (squared <= kth).astype(np.float32)
+            # Whole numbers below 2**24 again: the sums are exact, the division is the only rounding.
+            out[some] = (near @ change).astype(np.float64) / near.sum(axis=1)
         return out
 
     def _squared(self, patterns: Floats, ratings: Floats | None) -> Singles:
