@@ -69,7 +69,7 @@ RELAX_AT_THE_END: Final = 1.4
 PACE_SPREAD: Final = 0.02
 SHOOTING_SPREAD: Final = 0.006
 # Shock of the day of one side against the other, in points a game.
-FORM_SPREAD: Final = 1.5
+FORM_SPREAD: Final = 4.4
 
 
 @dataclass(frozen=True, slots=True)

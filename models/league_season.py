@@ -21,7 +21,7 @@ from models.league_random import normals
 from models.league_schedule import Fixture, closing_day, opening_day, regular_season
 from models.teams import TEAMS, TRICODES
 
-STRENGTH_SPREAD: Final = 5.4  # points a game, between teams of one season
+STRENGTH_SPREAD: Final = 4.5  # points a game, between teams of one season
 CARRY_OVER: Final = 0.65  # correlation of a team's strength between seasons
 WEEKLY_DRIFT: Final = 0.30  # points a game, standard deviation of one week's change
 _WEEKS: Final = 40
