@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,3 +94,8 @@ def test_training_twice_gives_the_same_bits_and_learns() -> None:
     assert np.array_equal(first.lstm.hidden_weights, second.lstm.hidden_weights)
     assert first.losses[-1] < first.losses[0]
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_forecasting_and_loading_need_no_torch() -> None:
+    code = "import sys, models.bundle, models.recalibration, models.training; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
