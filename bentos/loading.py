@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def loader(settings: Settings) -> Load:
     """A function that loads what is to be served, checked, and gives back the model in use when nothing changed."""
     if settings.bundle is not None:
         return from_folder(settings.bundle)
-    return from_registry(Registry(settings.resolved_mlflow_uri, settings.model_name, settings.home / "models"))
+    return from_registry(lambda: Registry(settings.resolved_mlflow_uri, settings.model_name, settings.home / "models"))
 
 
 def from_folder(folder: Path) -> Load:
@@ -37,14 +38,16 @@ def from_folder(folder: Path) -> Load:
     return load
 
 
-def from_registry(registry: Registry) -> Load:
+def from_registry(open_registry: Callable[[], Registry]) -> Load:
     """Serve the registered version that carries the alias ``champion``.
 
     While the registry is away the copy it last gave is served, and said to be that. A new champion that cannot be
     loaded is an error, and the model in use stays in use.
     """
+    opened = cache(open_registry)
 
     def load(current: ServedModel | None) -> ServedModel:
+        registry = opened()
         try:
             if current is not None:
                 champion = registry.get(CHAMPION)

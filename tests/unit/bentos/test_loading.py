@@ -57,7 +57,7 @@ def version(registry: FakeRegistry, number: str) -> Version:
 
 
 def load(registry: FakeRegistry, current: ServedModel | None) -> ServedModel:
-    return from_registry(cast(Registry, registry))(current)
+    return from_registry(lambda: cast(Registry, registry))(current)
 
 
 def test_champion_is_fetched_once_and_asked_for_afterwards(registry: FakeRegistry) -> None:
