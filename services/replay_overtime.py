@@ -21,7 +21,7 @@ def cast(scripts: Sequence[Script], rules: Sequence[Rule]) -> tuple[Script, ...]
     cast_ = list(scripts)
     for rule in rules:
         if rule.kind == "postponed":
-            chosen = rule.target or max(cast_, key=lambda script: script.scheduled_at).game_id
+            chosen = rule.target or max(cast_, key=lambda script: (script.scheduled_at, script.game_id)).game_id
             cast_ = [replace(script, postponed=True) if script.game_id == chosen else script for script in cast_]
         elif rule.kind == "overtime":
             chosen = rule.target or min(cast_, key=_final_margin).game_id

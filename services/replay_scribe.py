@@ -96,8 +96,8 @@ class Scribe:
         slot = len(self.actions) + 2
         action_number = slot
         if self.actions and self.random.random() < _NUMBERS_SWAPPED:
-            action_number = slot - 1
-            self.actions[-1].fields["actionNumber"] = slot
+            above = self.actions[-1].fields
+            action_number, above["actionNumber"] = above["actionNumber"], slot
         remaining_s = self._remaining_s(row)
         fields: Fields = {
             "actionNumber": action_number,
