@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from infra import logs, postgres, processes, services_table, tools_table
 from infra.environment import inherited_env
-from infra.local import START_TIMEOUT_S, LocalStack, run_folder
+from infra.local import START_TIMEOUT_S, LocalStack, run_folder, signals_unwind
 from infra.ports import PortsTakenError, require_free
 from infra.runfile import StackRunningError, StackStatus, read_status_file
 from infra.service import Event, State
@@ -64,7 +64,8 @@ def start_detached(
             start_new_session=True,
         )
     try:
-        return _wait_ready(settings, stack, daemon, on_event, timeout_s)
+        with signals_unwind():
+            return _wait_ready(settings, stack, daemon, on_event, timeout_s)
     except BaseException:
         stop_detached(settings)
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -63,7 +63,7 @@ class LocalStack:
         self._run_file = run_folder(settings) / f"{self.stack_id.name}.json"
         self._write = threading.Lock()
         self._supervisor: Supervisor | None = None
-        self._stack_handlers: dict[int, object] = {}
+        self._signals = ExitStack()
 
     def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """End what an earlier supervisor left, then start everything and return when it is ready.
@@ -109,7 +109,8 @@ class LocalStack:
         """End everything and let go of the data folder. May be called at any time and again; Ctrl-C now hurries it."""
         supervisor = self._supervisor
         if supervisor is not None:
-            with _signals_call(supervisor.hurry):
+            numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            with _handlers(numbers, lambda *_: supervisor.hurry()):
                 supervisor.stop()
             self._supervisor = None
             if self.error is None:
@@ -135,7 +136,7 @@ class LocalStack:
         self._save()
 
     def __enter__(self) -> LocalStack:
-        self._catch_signals()
+        self._signals.enter_context(signals_unwind())
         try:
             self.start()
         except BaseException:
@@ -149,9 +150,7 @@ class LocalStack:
         try:
             self.stop()
         finally:
-            for number, handler in self._stack_handlers.items():
-                signal.signal(number, handler)  # type: ignore[arg-type]
-            self._stack_handlers.clear()
+            self._signals.close()
 
     def _running(self) -> Supervisor:
         if self._supervisor is None:
@@ -178,12 +177,12 @@ class LocalStack:
         with self._write:
             write_status(self._run_file, self.status())
 
-    def _catch_signals(self) -> None:
-        """Let SIGTERM and SIGHUP unwind this process as Ctrl-C does, so that the stack is ended on the way out."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._stack_handlers[number] = signal.signal(number, _exit_on_signal)
+
+@contextmanager
+def signals_unwind() -> Iterator[None]:
+    """While inside, SIGTERM and SIGHUP unwind this process as Ctrl-C does, so that what was started is ended."""
+    with _handlers((signal.SIGTERM, signal.SIGHUP), _exit_on_signal):
+        yield
 
 
 def _exit_on_signal(number: int, _: FrameType | None) -> None:
@@ -191,15 +190,14 @@ def _exit_on_signal(number: int, _: FrameType | None) -> None:
 
 
 @contextmanager
-def _signals_call(action: Callable[[], None]) -> Iterator[None]:
-    """While inside, Ctrl-C and SIGTERM call `action` instead of breaking off what is being done."""
+def _handlers(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    # Only the main thread may set handlers; elsewhere somebody else already answers for signals.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: action()) for number in numbers}
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -9,59 +9,35 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg2
 from psycopg2 import errors, sql
 
-from infra.binaries import postgres_bin
+from infra.postgres_programs import SUPERUSER, Cluster, Launch, PostgresError, launch, run, server_user, take_ownership
 
-SUPERUSER = "halftime"
+__all__ = [
+    "Cluster",
+    "Launch",
+    "PostgresError",
+    "create_database",
+    "init_cluster",
+    "new_password",
+    "ping",
+    "running_pid",
+    "server_command",
+    "start",
+    "stop",
+    "wait_ready",
+]
+
 STOP_S = 20.0
 STOP_SIGNAL = signal.SIGINT  # ends sessions and stops cleanly; SIGTERM would wait for the clients
-
-
-class PostgresError(RuntimeError):
-    """PostgreSQL's own programs failed; the message holds what they said."""
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A cluster: its folder, port and password. ``durable=False`` trades crash safety for speed (tests only)."""
-
-    data_dir: Path
-    port: int
-    password: str = field(repr=False)
-    host: str = "127.0.0.1"
-    durable: bool = True
-    max_connections: int = 100
-    bin_dir: Path = field(default_factory=postgres_bin)
-
-    def url(self, database: str) -> str:
-        """SQLAlchemy URL of one of the cluster's databases."""
-        return f"postgresql+psycopg2://{SUPERUSER}:{quote(self.password, safe='')}@{self.host}:{self.port}/{database}"
-
-    @property
-    def exists(self) -> bool:
-        """Whether initdb has finished here."""
-        return (self.data_dir / "PG_VERSION").is_file()
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How to run a program of the cluster: pass to subprocess with ``cwd='/'``."""
-
-    argv: list[str]
-    env: dict[str, str]
 
 
 def new_password() -> str:
@@ -88,14 +64,14 @@ def init_cluster(cluster: Cluster) -> bool:
     try:
         with os.fdopen(secret, "w") as handle:
             handle.write(cluster.password)
-        if (user := _server_user(cluster)) is not None:
+        if (user := server_user(cluster)) is not None:
             os.chown(fresh, user.pw_uid, user.pw_gid)
             os.chown(secret_file, user.pw_uid, user.pw_gid)
         options = ["-D", str(fresh), "-U", SUPERUSER, "--auth=scram-sha-256", f"--pwfile={secret_file}"]
         options += ["--encoding=UTF8", "--locale=C", "--no-instructions"]
         if not cluster.durable:
             options.append("--no-sync")
-        _run(cluster, "initdb", options)
+        run(cluster, "initdb", options)
         with (fresh / "postgresql.conf").open("a") as handle:
             handle.write("\ninclude_if_exists = 'halftime.conf'\n")
     finally:
@@ -114,7 +90,7 @@ def server_command(cluster: Cluster, *, dies_with_parent: bool = False) -> Launc
     """
     _write_config(cluster)
     _clear_stale_lock(cluster)
-    return _launch(cluster, "postgres", ["-D", str(cluster.data_dir)], dies_with_parent=dies_with_parent)
+    return launch(cluster, "postgres", ["-D", str(cluster.data_dir)], dies_with_parent=dies_with_parent)
 
 
 def start(cluster: Cluster, log_file: Path, timeout_s: float = 30.0) -> None:
@@ -122,9 +98,9 @@ def start(cluster: Cluster, log_file: Path, timeout_s: float = 30.0) -> None:
     _write_config(cluster)
     _clear_stale_lock(cluster)
     log_file.touch()
-    if (user := _server_user(cluster)) is not None:
+    if (user := server_user(cluster)) is not None:
         os.chown(log_file, user.pw_uid, user.pw_gid)
-    _run(cluster, "pg_ctl", ["start", "-D", str(cluster.data_dir), "-l", str(log_file), "-w", "-t", f"{timeout_s:.0f}"])
+    run(cluster, "pg_ctl", ["start", "-D", str(cluster.data_dir), "-l", str(log_file), "-w", "-t", f"{timeout_s:.0f}"])
     wait_ready(cluster, timeout_s)
 
 
@@ -207,7 +183,7 @@ def _connect(cluster: Cluster) -> psycopg2.extensions.connection:
 
 
 def _write_config(cluster: Cluster) -> None:
-    _take_ownership(cluster)
+    take_ownership(cluster)
     lines = {
         "listen_addresses": f"'{cluster.host}'",
         "port": str(cluster.port),
@@ -225,7 +201,7 @@ def _write_config(cluster: Cluster) -> None:
     text += "".join(f"{name} = {value}\n" for name, value in lines.items())
     path = cluster.data_dir / "halftime.conf"
     path.write_text(text)
-    if (user := _server_user(cluster)) is not None:
+    if (user := server_user(cluster)) is not None:
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
@@ -239,70 +215,3 @@ def _clear_stale_lock(cluster: Cluster) -> None:
         return
     if Path(f"/proc/{pid}").is_dir() and running_pid(cluster) is None:
         lock.unlink(missing_ok=True)
-
-
-def _server_user(cluster: Cluster) -> pwd.struct_passwd | None:
-    """The user to run as when we are root: the cluster's owner, else postgres, else nobody. None when not root."""
-    if os.geteuid() != 0:
-        return None
-    if cluster.exists and (owner := cluster.data_dir.stat().st_uid) != 0:
-        return pwd.getpwuid(owner)
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise PostgresError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as")
-
-
-def _take_ownership(cluster: Cluster) -> None:
-    # A data folder copied or restored by root belongs to root, and the server's user could not read it.
-    user = _server_user(cluster)
-    if user is None or cluster.data_dir.stat().st_uid != 0:
-        return
-    for folder, _, files in os.walk(cluster.data_dir):
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        for name in files:
-            os.chown(Path(folder, name), user.pw_uid, user.pw_gid, follow_symlinks=False)
-
-
-def _launch(cluster: Cluster, program: str, options: list[str], *, dies_with_parent: bool = False) -> Launch:
-    argv = [str(cluster.bin_dir / program), *options]
-    env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"}
-    user = _server_user(cluster)
-    prefix: list[str] = []
-    if user is not None:
-        prefix += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        if not all(_open_to_all(path) for path in (cluster.bin_dir, cluster.data_dir.parent)):
-            prefix += ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
-    if dies_with_parent and shutil.which("setpriv"):
-        prefix.append("--pdeathsig=INT")
-    if prefix:
-        if not shutil.which("setpriv"):
-            raise PostgresError(
-                "running PostgreSQL from root needs `setpriv` (package util-linux); or run as another user"
-            )
-        argv = ["setpriv", *prefix, "--", *argv]
-    return Launch(argv, env)
-
-
-def _open_to_all(path: Path) -> bool:
-    resolved = path.resolve()
-    return all(folder.stat().st_mode & 0o001 for folder in (resolved, *resolved.parents))
-
-
-def _run(cluster: Cluster, program: str, options: list[str]) -> None:
-    launch = _launch(cluster, program, options)
-    # The server inherits pg_ctl's output: a pipe would stay open as long as it runs, a file does not.
-    with tempfile.TemporaryFile("w+") as output:
-        done = subprocess.run(
-            launch.argv,
-            env=launch.env,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        output.seek(0)
-        said = output.read()
-    if done.returncode != 0:
-        raise PostgresError(f"{program} failed with status {done.returncode}:\n{said.strip()[-2000:]}")

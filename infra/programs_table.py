@@ -69,6 +69,8 @@ def forecaster(settings: Settings) -> Service:
         depends_on=("migrate", "mlflow"),
         # Alive, not ready: without a champion it answers that it has none, and no restart would give it one.
         ready=http_ok(f"{settings.forecaster_url}/livez"),
+        start_timeout_s=60.0,
+        start_attempts=2,
         port=settings.forecaster_port,
         url=f"{settings.forecaster_url}/docs",
     )

@@ -24,7 +24,7 @@ class ServiceFailedError(StackError):
 
     def __init__(self, service: str, detail: str, log: Path) -> None:
         self.service, self.log = service, log
-        lines = "".join(f"\n    {line}" for line in logs.tail(log))
+        lines = "".join(f"\n    {line[:300]}" for line in logs.tail(log))
         super().__init__(f"{service} did not start: {detail}\n  its log {log} ends:{lines or ' (empty)'}")
 
 

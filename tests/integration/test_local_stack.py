@@ -58,6 +58,11 @@ def service(settings: Settings, name: str) -> ServiceStatus:
     return found
 
 
+def kill_supervisor(settings: Settings, pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not read_status(settings).running)  # type: ignore[union-attr]
+
+
 def database(settings: Settings, password: str | None = None) -> psycopg2.extensions.connection:
     cluster = tools_table.cluster(settings)
     return psycopg2.connect(
@@ -203,11 +208,11 @@ def test_servers_are_found_and_ended_after_their_supervisor_was_killed(tmp_path:
     settings = settings_for(tmp_path)
     names = ("postgres", "redis", "migrate")
     first = start_detached(settings, names)
-    os.kill(first.supervisor_pid, signal.SIGKILL)
+    kill_supervisor(settings, first.supervisor_pid)
     second = start_detached(settings, names)
     assert second.supervisor_pid != first.supervisor_pid
     database(settings).close()
-    os.kill(second.supervisor_pid, signal.SIGKILL)
+    kill_supervisor(settings, second.supervisor_pid)
     stop_detached(settings)
     assert left(settings) == []
     assert not (tmp_path / "postgres" / "postmaster.pid").exists()

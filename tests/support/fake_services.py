@@ -27,6 +27,11 @@ def run(code: str) -> Callable[[], list[str]]:
     return lambda: [sys.executable, "-I", "-S", "-c", code]
 
 
+def touching(code: str, file: Path) -> str:
+    """The program with a file made once it is set up and begins to wait."""
+    return code.replace("while True", f"open({str(file)!r}, 'w').close()\nwhile True", 1)
+
+
 def fake(name: str, code: str = FOREVER, **options: Any) -> Service:
     """A service that is ready as soon as it lives."""
     return Service(name, run(code), **{"settle_s": 0.0, "stop_grace_s": 2.0, **options})

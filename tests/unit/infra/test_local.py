@@ -24,8 +24,12 @@ import sys, time
 from pathlib import Path
 from infra.local import LocalStack
 from services.settings import Settings
-from tests.support.fake_services import DEAF, fake
-services = [fake("store"), fake("board", DEAF, depends_on=("store",), stop_grace_s=0.3)]
+from tests.support.fake_services import DEAF, fake, touching
+deaf = Path(sys.argv[1]) / "deaf"
+deaf.unlink(missing_ok=True)
+ready = lambda: None if deaf.exists() else "not deaf yet"
+board = fake("board", touching(DEAF, deaf), ready=ready, depends_on=("store",), stop_grace_s=0.3)
+services = [fake("store"), board]
 with LocalStack(Settings(home=Path(sys.argv[1])), services=services):
     print("ready", flush=True)
     time.sleep(600)

@@ -11,15 +11,14 @@ import pytest
 
 from infra import processes
 from infra.processes import StackId
-from tests.support.fake_services import DEAF, FOREVER
+from tests.support.fake_services import DEAF, FOREVER, touching
 from tests.support.waiting import until
 
 
 def start(folder: Path, stack: StackId, service: str = "program", code: str = FOREVER) -> subprocess.Popen[bytes]:
     """A marked child, past its launcher."""
     ready = folder / f"{service}.up"
-    code = f"import pathlib; pathlib.Path({str(ready)!r}).touch()\n{code}"
-    argv = [sys.executable, "-I", "-S", "-c", code]
+    argv = [sys.executable, "-I", "-S", "-c", touching(code, ready)]
     child = processes.spawn(argv, service=service, stack=stack, env=dict(os.environ), cwd=folder, log=folder / "log")
     until(ready.exists)
     return child
@@ -68,13 +67,11 @@ def test_stores_end_after_the_programs_that_write_to_them(tmp_path: Path) -> Non
         "import signal, sys, time\n"
         "def end(*_):\n    open({order!r}, 'a').write({name!r} + '\\n'); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end)\nsignal.signal(signal.SIGINT, end)\n"
-        "pathlib.Path({up!r}).touch()\nwhile True: time.sleep(0.05)"
+        "while True: time.sleep(0.05)"
     )
     children = []
     for name in ("postgres", "board"):
-        up = tmp_path / f"{name}.listens"
-        children.append(start(tmp_path, stack, name, note.format(order=str(order), name=name, up=str(up))))
-        until(up.exists)
+        children.append(start(tmp_path, stack, name, note.format(order=str(order), name=name)))
     processes.end_marked(stack.prefix)
     assert order.read_text().split() == ["board", "postgres"]
     for child in children:
