@@ -86,7 +86,7 @@ class Registry:
         """The model behind an alias or version number, verified, from this disk when it is there already.
 
         When MLflow does not answer, or what it holds is not what its version names, the model that this alias last
-        led to is given instead, marked stale with the reason. Raises RegistryError only when there is no such model either.
+        led to is given instead, marked stale with the reason. Raises RegistryError when there is no such model either.
         """
         try:
             version = self._http.version(alias_or_version)

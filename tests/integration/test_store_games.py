@@ -93,7 +93,9 @@ def test_racing_loaders_do_not_deadlock(store: Store) -> None:
 
 
 def test_history_frame_ends_before_the_date_asked(store: Store) -> None:
-    store.upsert_games([history_row(), history_row("0022200700", league_date=date(2023, 1, 30)), game_row("0022200999")])
+    store.upsert_games(
+        [history_row(), history_row("0022200700", league_date=date(2023, 1, 30)), game_row("0022200999")]
+    )
     frame = store.history_frame("recorded", before=NIGHT)
     assert frame["game_id"].tolist() == ["0022200700"]
     assert store.history_frame("recorded")["game_id"].tolist() == ["0022200700", GAME]

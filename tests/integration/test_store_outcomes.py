@@ -168,7 +168,12 @@ def test_settled_games_come_with_all_a_calibration_needs(forecast: Store) -> Non
     forecast.settle(GAME)
     frame = forecast.settled_since(NIGHT, source="recorded", calibration_id="cal-1")
     [row] = frame.to_dict("records")
-    assert (row["game_id"], row["actual"], row["pattern"][-1], row["context"]["rating_difference"]) == (GAME, 7, 3.0, 2.25)
+    assert (row["game_id"], row["actual"], row["pattern"][-1], row["context"]["rating_difference"]) == (
+        GAME,
+        7,
+        3.0,
+        2.25,
+    )
     assert forecast.settled_since(NIGHT + timedelta(days=1), source="recorded").empty
     assert forecast.settled_since(NIGHT, source="simulated").empty
     assert forecast.settled_since(NIGHT, source="recorded", model_digest="00" * 32).empty

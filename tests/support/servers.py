@@ -103,9 +103,7 @@ def running_postgres() -> Iterator[PostgresServer]:
         cluster = pg.Cluster(folder / "data", free_port(), pg.new_password(), durable=False)
         pg.init_cluster(cluster)
         launch = pg.server_command(cluster, dies_with_parent=True)
-        process = subprocess.Popen(
-            launch.argv, env=launch.env, cwd="/", stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(launch.argv, env=launch.env, cwd="/", stdout=log, stderr=log, start_new_session=True)
         try:
             pg.wait_ready(cluster)
             migrate.upgrade(pg.create_database(cluster, MIGRATED))
