@@ -140,7 +140,7 @@ class Spool:
             segment = self._active or self._open_segment()
             self._active = segment
             _write_all(segment.fd, b"".join(group.lines))
-            os.fsync(segment.fd)
+            os.fdatasync(segment.fd)  # the data and the size it needs to be read again; not the times
         except OSError as error:
             group.error = SpoolError(f"the spool cannot be written ({error.strerror}): free some disk space")
             self._last_error = str(group.error)

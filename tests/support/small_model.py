@@ -27,7 +27,7 @@ def small_history(games: int = 300, seed: int = 1) -> History:
     home = np.array([TEAMS[i % 6] for i in range(games)])
     away = np.array([TEAMS[(i + 1 + i // 6 % 5) % 6] for i in range(games)])
     return History(
-        game_id=np.array([f"00221{90000 + i:05d}" for i in range(games)]),
+        game_id=np.array([f"002{2_190_000 + i}" for i in range(games)]),
         season=np.full(games, 2021, dtype=np.int16),
         season_type=np.full(games, "regular"),
         date=np.datetime64("2021-10-20") + np.arange(games) // 3,

@@ -168,7 +168,7 @@ def test_failed_fsync_is_an_error_for_every_waiting_caller(
 ) -> None:
     spool = Spool(tmp_path, table.insert)
     spool.append({"id": 0})
-    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
     with pytest.raises(SpoolError, match="I/O error"):
         spool.append({"id": 1})
     monkeypatch.undo()
@@ -181,7 +181,7 @@ def test_concurrent_appends_are_all_durable_and_share_fsyncs(
     tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(tmp_path, table.insert)
-    real, calls = os.fsync, []
+    real, calls = os.fdatasync, []
     gate = threading.Event()
 
     def slow(fd: int) -> None:
@@ -189,7 +189,7 @@ def test_concurrent_appends_are_all_durable_and_share_fsyncs(
         gate.wait(5)
         real(fd)
 
-    monkeypatch.setattr(os, "fsync", slow)
+    monkeypatch.setattr(os, "fdatasync", slow)
     threads = [threading.Thread(target=spool.append, args=({"id": i},)) for i in range(20)]
     for thread in threads:
         thread.start()

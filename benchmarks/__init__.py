@@ -1,0 +1,1 @@
+"""Measurements; ratios within one run, since absolute numbers belong to a machine."""
