@@ -17,7 +17,8 @@ NOON = datetime(2023, 2, 3, 12, 0, tzinfo=UTC)
 
 
 def event(number: int = 1, **changes: Any) -> Event:
-    return Event(**{"type": "score", "game_id": "0022200781", "at": NOON, "data": {"home": number}} | changes)
+    values: dict[str, Any] = {"type": "score", "game_id": "0022200781", "at": NOON, "data": {"home": number}}
+    return Event(**values | changes)
 
 
 @pytest.fixture

@@ -134,6 +134,21 @@ def test_a_corrected_outcome_settles_again_and_the_newest_stands(forecast: Store
     assert forecast.settlement(GAME) == settled
 
 
+def test_a_provisional_outcome_turning_final_settles_nothing_again(forecast: Store) -> None:
+    forecast.record_actual(GAME, 7, 62, 55, state="provisional", source="feed")
+    [settled] = forecast.settle(GAME)
+    forecast.record_actual(GAME, 7, 62, 55, state="final", source="feed")
+    assert forecast.settle(GAME) == []
+    assert forecast.settlement(GAME) == settled
+    assert forecast.settled_since(None, source="recorded")["state"].tolist() == ["final"]
+
+
+def test_an_outcome_that_goes_back_to_an_old_value_settles_again(forecast: Store) -> None:
+    for margin in (7, 5, 7):
+        forecast.record_actual(GAME, margin, state="final", source="api")
+        assert [one.error for one in forecast.settle(GAME)] == [margin - 4.5]
+
+
 def test_only_the_standing_revision_of_a_forecast_is_settled(forecast: Store) -> None:
     forecast.record_official(prediction_row(point=6.0), official_row(revision=1, persistence=5))
     forecast.record_actual(GAME, 7, 62, 55, state="final", source="feed")

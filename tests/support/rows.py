@@ -37,9 +37,9 @@ def prediction_row(game_id: str | None = GAME, **changes: Any) -> PredictionRow:
     identity = changes.pop("id", None) or uuid4()
     values: dict[str, Any] = {
         "id": identity, "request_id": f"request-{identity}", "game_id": game_id, "minute": 18,
-        "pattern": tuple(float(m % 4) for m in range(17)) + (3.0,), "home": "BOS", "away": "PHX",
-        "context": {"rating_difference": 2.25, "home": "BOS"}, "alpha": 0.05, "point": 4.5, "lower": -6.5, "upper": 15.5,
-        "components": {"dejavu": 4.0, "lstm": 4.75}, "model_version": "3", "model_digest": "cd" * 32,
+        "pattern": (*(float(m % 4) for m in range(17)), 3.0), "home": "BOS", "away": "PHX",
+        "context": {"rating_difference": 2.25, "home": "BOS"}, "alpha": 0.05, "point": 4.5, "lower": -6.5,
+        "upper": 15.5, "components": {"dejavu": 4.0, "lstm": 4.75}, "model_version": "3", "model_digest": "cd" * 32,
         "calibration_id": "cal-1", "code_version": "abc123", "created_at": NOON,
     }  # fmt: skip
     return PredictionRow(**values | changes)
