@@ -27,7 +27,8 @@ _UNSETTLED = text(
     SELECT f.official_id, f.minute, f.revision, f.persistence, p.point, p.lower, p.upper
     FROM standing_forecasts f JOIN predictions p ON p.id = f.prediction_id
     WHERE f.game_id = :game_id
-      AND NOT EXISTS (SELECT 1 FROM settlements s WHERE s.official_id = f.official_id AND s.actual_id = :actual_id)
+      AND NOT EXISTS (
+          SELECT 1 FROM standing_settlements s WHERE s.official_id = f.official_id AND s.settled_margin = :margin)
     """
 )
 _SETTLEMENTS = """
@@ -119,8 +120,8 @@ class OutcomeStore:
     def settle(self, game_id: str) -> list[Settlement]:
         """Settle the standing official forecasts of a game against its standing outcome; the new settlements.
 
-        A forecast is settled once for each revision of the outcome; the newest settlement stands. Empty when there is
-        no outcome yet or nothing new. Raises UnknownGame.
+        A forecast is settled once for an outcome's value: provisional turning final adds nothing, another margin does,
+        and the newest settlement stands. Empty when there is no outcome yet or nothing new. Raises UnknownGame.
         """
         with transaction(self.engine) as connection:
             _lock(connection, game_id)
@@ -128,7 +129,7 @@ class OutcomeStore:
             if actual is None:
                 return []
             new: list[int] = []
-            for row in connection.execute(_UNSETTLED, {"game_id": game_id, "actual_id": actual.actual_id}).all():
+            for row in connection.execute(_UNSETTLED, {"game_id": game_id, "margin": actual.margin}).all():
                 scored = settle(
                     point=row.point, lower=row.lower, upper=row.upper, persistence=row.persistence, actual=actual.margin
                 )

@@ -166,8 +166,9 @@ FROM actuals a ORDER BY a.game_id, a.revision DESC;
 
 CREATE VIEW standing_settlements AS
 SELECT DISTINCT ON (s.official_id)
-    s.id AS settlement_id, s.official_id, s.actual_id, s.error, s.covered, s.persistence_error, s.settled_at
-FROM settlements s ORDER BY s.official_id, s.id DESC;
+    s.id AS settlement_id, s.official_id, s.actual_id, a.margin AS settled_margin, s.error, s.covered,
+    s.persistence_error, s.settled_at
+FROM settlements s JOIN actuals a ON a.id = s.actual_id ORDER BY s.official_id, s.id DESC;
 """
 
 UPKEEP = """
