@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -133,12 +132,11 @@ def main(arguments: list[str]) -> int:
     stack = LocalStack(settings, chosen.names, stack_id=stack_id, mode="detached", on_event=_log)
     try:
         with stack:
-            while True:
-                signal.pause()
+            stack.watch()
     except (StackError, StackRunningError, PortsTakenError, postgres.PostgresError) as error:
         sys.stdout.write(f"{error}\n")
         stack.fail(str(error))
-        return 1
+    return 1
 
 
 def _log(event: Event) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -18,7 +19,7 @@ from infra.environment import inherited_env
 from infra.ports import require_free
 from infra.runfile import StackLock, StackStatus, describe, write_status
 from infra.service import Event, Service
-from infra.supervisor import Supervisor
+from infra.supervisor import StackError, Supervisor
 from services.settings import ROOT, Settings
 
 START_TIMEOUT_S = 240.0
@@ -130,6 +131,12 @@ class LocalStack:
             external=services_table.external(self.settings),
         )
 
+    def watch(self) -> None:
+        """Stay until a signal unwinds this process. Raises StackError when the services are no longer looked after."""
+        while self._running().alive:
+            time.sleep(0.5)
+        raise StackError("the supervisor failed; its log says why")
+
     def fail(self, error: str) -> None:
         """Leave a word for whoever waits for this stack to become ready."""
         self.error = error
@@ -171,10 +178,13 @@ class LocalStack:
     def _tell(self, event: Event) -> None:
         self._save()
         if self._on_event is not None:
-            self._on_event(event)
+            # Whoever watches may have gone (a closed terminal): the stack goes on.
+            with suppress(OSError):
+                self._on_event(event)
 
     def _save(self) -> None:
-        with self._write:
+        # On a full disk the run file grows old, and that is all.
+        with self._write, suppress(OSError):
             write_status(self._run_file, self.status())
 
 

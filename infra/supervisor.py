@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from infra import logs, processes
@@ -123,6 +124,11 @@ class Supervisor:
         if not done.wait(timeout_s):
             raise StackError(f"{', '.join(chosen)} did not stop within {timeout_s:.0f} s")
 
+    @property
+    def alive(self) -> bool:
+        """Whether somebody still looks after the services."""
+        return self._thread is not None and self._thread.is_alive()
+
     def hurry(self) -> None:
         """While stopping: do not wait for anyone any longer."""
         self._hurry.set()
@@ -137,14 +143,18 @@ class Supervisor:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _look_after(self) -> None:
-        while not self._stopping.is_set():
-            with self._lock:
-                commands, self._commands = self._commands, []
-            for command in commands:
-                command()
-            self._step()
-            self._stopping.wait(STEP_S)
-        self._end(list(self.runners.values()))
+        try:
+            while not self._stopping.is_set():
+                with self._lock:
+                    commands, self._commands = self._commands, []
+                for command in commands:
+                    command()
+                self._step()
+                self._stopping.wait(STEP_S)
+        finally:
+            # Also when this thread fails: services that nobody looks after must not go on.
+            self._stopping.set()
+            self._end(list(self.runners.values()))
 
     def _step(self) -> None:
         with self._lock:
@@ -161,7 +171,9 @@ class Supervisor:
         if time.monotonic() - self._logs_looked_at > LOG_CHECK_S:
             self._logs_looked_at = time.monotonic()
             for runner in runners:
-                logs.limit_log(runner.log)
+                # A full disk is for `doctor` to name; it must not end the stack.
+                with suppress(OSError):
+                    logs.limit_log(runner.log)
 
     def _end(self, runners: list[Runner]) -> None:
         """End these in waves: first those that none of the others depends on."""

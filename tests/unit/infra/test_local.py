@@ -146,10 +146,10 @@ def test_a_run_file_that_is_damaged_is_no_stack(settings: Settings) -> None:
 
 def test_services_come_and_go_while_the_stack_runs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "infra.services_table.MAKERS", {"replay": lambda _: fake("replay"), "poller": lambda _: fake("poller")}
+        "infra.services_table.MAKERS", {"predictor": lambda _: fake("predictor"), "poller": lambda _: fake("poller")}
     )
     with LocalStack(settings, services=[fake("board")]) as stack:
-        stack.add(["replay", "poller"])
-        assert [each.name for each in stack.status().services] == ["board", "replay", "poller"]
-        stack.remove(["replay", "poller"])
+        stack.add(["predictor", "poller"])
+        assert [each.name for each in stack.status().services] == ["board", "predictor", "poller"]
+        stack.remove(["predictor", "poller"])
         assert [each.name for each in stack.status().services] == ["board"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,6 +217,24 @@ def test_a_child_knows_its_stack_and_its_name(bench: Bench, tmp_path: Path) -> N
     code = f"import os, pathlib\npathlib.Path({str(seen)!r}).write_text(os.environ['HALFTIME_STACK_SERVICE'])"
     bench.start(Service("who", run(code), task=True))
     assert seen.read_text() == "who"
+
+
+def test_a_failing_supervisor_takes_its_services_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    def broken(event: Event) -> None:
+        if event.state is State.READY:
+            raise ZeroDivisionError
+
+    stack = StackId(tmp_path)
+    supervisor = Supervisor(
+        stack=stack, env=dict(os.environ), cwd=tmp_path, log_folder=tmp_path / "logs", on_event=broken
+    )
+    supervisor.add([fake("store")])
+    until(lambda: not supervisor.alive)
+    with pytest.raises(StackError, match="stopped before"):
+        supervisor.wait_ready(timeout_s=5)
+    assert find_marked(stack.prefix) == []
 
 
 def test_the_wait_between_starts_doubles_up_to_half_a_minute() -> None:
