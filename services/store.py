@@ -19,8 +19,9 @@ from services.database import (
     make_engine,
     transaction,
 )
+from services.game_rows import GameRow, UpsertCounts, game_rows
 from services.store_forecasts import ForecastStore
-from services.store_games import GameRow, GameStore, UpsertCounts, game_rows
+from services.store_games import GameStore
 from services.store_night import Night, NightGame, NightStore
 from services.store_outcomes import ConflictingActual, OutcomeStore
 from services.store_rows import (

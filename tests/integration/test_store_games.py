@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from models.history import History
+from services.game_rows import season_of
 from services.store import RowRefused, Store, UpsertCounts, game_rows
-from services.store_games import season_of
 from tests.support.rows import GAME, NIGHT, game_row, history_row
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.game_rows import season_of
 from services.store import PredictionRow, RowRefused, UpsertCounts
-from services.store_games import season_of
 from tests.support.rows import prediction_row
 
 FINITE = st.floats(-100, 100)
