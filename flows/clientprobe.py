@@ -11,7 +11,7 @@ from types import TracebackType
 
 import httpx
 import structlog
-from httpx_ws import HTTPXWSException, connect_ws
+from httpx_ws import HTTPXWSException, WebSocketSession, connect_ws
 
 log = structlog.get_logger("probe")
 
@@ -40,9 +40,10 @@ class ClientProbe:
         return dict(self._received)
 
     def _listen(self) -> None:
+        socket: WebSocketSession
         while not self._stop.is_set():
             try:
-                with connect_ws(self._url) as socket:  # type: WebSocketSession
+                with connect_ws(self._url) as socket:
                     while not self._stop.is_set():
                         with contextlib.suppress(queue.Empty):
                             self._note(socket.receive_text(timeout=0.5))

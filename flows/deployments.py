@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
+import stamina
 
 from services.settings import Settings
 
@@ -17,21 +19,26 @@ class DeploymentFailed(RuntimeError):
     """A flow run that did not complete; the message has its state."""
 
 
+def _passing(error: Exception) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (429, 502, 503, 504)
+    return isinstance(error, httpx.TransportError)
+
+
 def run_deployed(settings: Settings, name: str, parameters: dict[str, Any], timeout_s: float = 180.0) -> dict[str, Any]:
     """Runs ``name`` ("flow/deployment") now; the finished flow run. Raises DeploymentFailed, httpx.HTTPError."""
-    with httpx.Client(base_url=settings.resolved_prefect_api_url, timeout=15.0) as api:
+    with httpx.Client(base_url=settings.resolved_prefect_api_url, timeout=15.0) as client:
+        api = _Api(client)
         flow, deployment = name.split("/")
-        found = api.get(f"/deployments/name/{quote(flow)}/{quote(deployment)}")
-        if found.status_code == 404:
+        found = api.ask("GET", f"/deployments/name/{quote(flow)}/{quote(deployment)}", missing_ok=True)
+        if found is None:
             raise DeploymentFailed(f"Prefect knows no deployment {name}: run `prefect deploy --all`")
-        made = api.post(
-            f"/deployments/{found.raise_for_status().json()['id']}/create_flow_run",
-            json={"parameters": parameters, "state": {"type": "SCHEDULED"}},
-        )
-        run_id = made.raise_for_status().json()["id"]
+        # With a key of its own, a request sent twice makes one run.
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": str(uuid4())}
+        run_id = api.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"]
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            run: dict[str, Any] = api.get(f"/flow_runs/{run_id}").raise_for_status().json()
+            run = api.ask("GET", f"/flow_runs/{run_id}")
             if run["state_type"] == "COMPLETED":
                 return run
             if run["state_type"] in ("FAILED", "CRASHED", "CANCELLED"):
@@ -39,3 +46,15 @@ def run_deployed(settings: Settings, name: str, parameters: dict[str, Any], time
                 raise DeploymentFailed(f"{name} ended {run['state_name']}: {message}; its log is in the Prefect UI")
             time.sleep(POLL_S)
     raise DeploymentFailed(f"{name} did not end within {timeout_s:.0f} s: is the worker up? see its log")
+
+
+class _Api:
+    """The Prefect server's REST API. On SQLite it answers 503 while another writer holds the database: ask again."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    @stamina.retry(on=_passing, attempts=8, wait_initial=0.2, wait_max=3.0)
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None, *, missing_ok: bool = False) -> Any:
+        answer = self._client.request(method, path, json=body)
+        return None if missing_ok and answer.status_code == 404 else answer.raise_for_status().json()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import structlog
 
+from bentos.answering import code_version
 from flows import wiring
-from flows.train import CHAMPION, code_version, history
+from flows.train import CHAMPION, history
 from models.bundle import write_bundle
 from models.clock import OFFICIAL_MINUTE
 from models.ensemble import Ensemble

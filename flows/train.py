@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 
 import structlog
-from services.registry import NoSuchVersion, Registry, Version
 
+from bentos.answering import code_version
 from flows import wiring
 from flows.lease import holder_name
 from flows.plots import render_plots
@@ -19,7 +17,8 @@ from models.bundle import write_bundle
 from models.history import History
 from models.training import Progress, TrainingResult, TrainingSpec
 from models.training import train as train_ensemble
-from services.settings import ROOT, Settings
+from services.registry import NoSuchVersion, Registry, Version
+from services.settings import Settings
 from services.store import Store
 
 log = structlog.get_logger("train")
@@ -62,23 +61,6 @@ class TrainSummary:
             "promoted": self.promoted,
             "figures": self.figures,
         }
-
-
-@cache
-def code_version() -> str:
-    """The commit this runs from, with "+" when the tree has changes; "unknown" outside a checkout."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() or "unknown"
 
 
 def history(store: Store, settings: Settings, before: date) -> History:

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from services.registry import Registry
-
 from flows.lease import LeaseKeeper, holder_name, lease_ttl_s
 from services.broadcast import Broadcast
 from services.settings import Settings
@@ -17,6 +15,7 @@ from services.ticks import TickStream
 if TYPE_CHECKING:
     from flows.poller import Poller
     from flows.predictor import Predictor
+    from services.registry import Registry
 
 
 @contextmanager
@@ -31,6 +30,8 @@ def store(settings: Settings) -> Iterator[Store]:
 
 def registry(settings: Settings) -> Registry:
     """The model registry of the league in force."""
+    from services.registry import Registry  # it brings MLflow, which the live loops do without
+
     return Registry(settings.resolved_mlflow_uri, settings.model_name, settings.home / "models")
 
 

@@ -28,7 +28,7 @@ from sqlalchemy.sql import ColumnElement
 
 from models.clock import OFFICIAL_MINUTE
 from models.game import OFFICIAL_S
-from monitoring.queries import reading, settled_query, settles, standing_actuals, standing_forecasts
+from monitoring.queries import reading, settled, settled_query, standing_actuals, standing_forecasts
 from monitoring.rows import Facts, ModelFigures, Waiting
 from services.schema import (
     dispositions,
@@ -155,7 +155,7 @@ def _backlog() -> Select[Any]:
         select(_seconds(NOW - due_at).label("age_s"))
         .select_from(standing_forecasts)
         .outerjoin(standing_actuals, actual.game_id == forecast.game_id)
-        .where(~exists().where(settles(forecast.official_id, actual.actual_id)))
+        .where(~exists().where(settled(forecast.official_id, actual.margin)))
         .subquery()
     )
     return select(waiting.c.age_s).where(waiting.c.age_s > 0)

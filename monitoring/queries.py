@@ -34,6 +34,9 @@ standing_forecasts = table(
     *map(column, ("official_id", "game_id", "minute", "revision", "prediction_id", "persistence")),
     *map(column, ("polled_at", "queued_at", "forecast_at", "committed_at")),
 )
+standing_settlements = table(
+    "standing_settlements", *map(column, ("official_id", "settled_margin", "covered", "settled_at"))
+)
 standing_actuals = table(
     "standing_actuals", *map(column, ("actual_id", "game_id", "revision", "margin", "state", "recorded_at"))
 )
@@ -130,20 +133,21 @@ def settled_query(minute: int = OFFICIAL_MINUTE) -> Select[Any]:
             predictions.c.upper,
             forecast.persistence,
             actual.margin.label("actual"),
-            settlements.c.covered,
+            standing_settlements.c.covered,
         )
         .join_from(standing_forecasts, predictions, predictions.c.id == forecast.prediction_id)
         .join(games, games.c.game_id == forecast.game_id)
         .join(standing_actuals, actual.game_id == forecast.game_id)
-        .join(settlements, settles(forecast.official_id, actual.actual_id))
+        .join(standing_settlements, settled(forecast.official_id, actual.margin))
         .where(forecast.minute == minute)
         .order_by(forecast.committed_at, forecast.official_id)
     )
 
 
-def settles(official_id: ColumnElement[Any], actual_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """That a row of ``settlements`` settles this forecast against this outcome."""
-    return and_(settlements.c.official_id == official_id, settlements.c.actual_id == actual_id)
+def settled(official_id: ColumnElement[Any], margin: ColumnElement[Any]) -> ColumnElement[bool]:
+    """That the newest settlement of this forecast is against this margin at the half."""
+    newest = standing_settlements.c
+    return and_(newest.official_id == official_id, newest.settled_margin == margin)
 
 
 def _only_source(connection: Connection, league_date: date) -> str:
@@ -182,15 +186,15 @@ def _slate_query(slate: ColumnElement[bool]) -> Select[Any]:
             actual.margin.label("actual"),
             actual.revision.label("actual_revision"),
             actual.state.label("actual_state"),
-            settlements.c.covered,
-            settlements.c.settled_at,
+            standing_settlements.c.covered,
+            standing_settlements.c.settled_at,
         )
         .select_from(games)
         .outerjoin(dispositions, dispositions.c.game_id == games.c.game_id)
         .outerjoin(standing_forecasts, and_(forecast.game_id == games.c.game_id, forecast.minute == OFFICIAL_MINUTE))
         .outerjoin(predictions, predictions.c.id == forecast.prediction_id)
         .outerjoin(standing_actuals, actual.game_id == games.c.game_id)
-        .outerjoin(settlements, settles(forecast.official_id, actual.actual_id))
+        .outerjoin(standing_settlements, settled(forecast.official_id, actual.margin))
         .where(slate)
         .order_by(games.c.game_id)
     )

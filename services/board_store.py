@@ -51,7 +51,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN standing_forecasts f ON f.game_id = w.game_id AND f.minute = :minute
 LEFT JOIN predictions p ON p.id = f.prediction_id
 LEFT JOIN standing_actuals a ON a.game_id = w.game_id
-LEFT JOIN standing_settlements s ON s.official_id = f.official_id AND s.actual_id = a.actual_id
+LEFT JOIN standing_settlements s ON s.official_id = f.official_id AND s.settled_margin = a.margin
 LEFT JOIN dispositions d ON d.game_id = w.game_id
 ORDER BY w.game_id
 """
