@@ -113,7 +113,7 @@ def typed(frame: pd.DataFrame, types: dict[str, str], where: str) -> pd.DataFram
             if changed.any():
                 value = column.iloc[int(changed.argmax())]
                 raise HistoryError(
-                    f"{where}: column {name} has {int(changed.sum())} values no {kind} holds, first {value!r}"
+                    f"{where}: column {name} has {int(changed.sum())} values no {kind} holds, first {value}"
                 )
         columns[name] = cast
     return pd.DataFrame(columns)

@@ -35,7 +35,6 @@ Result = TypeVar("Result")
 Progress = Callable[[str, int, int | None], None]
 
 LARGEST_ARCHIVE: Final = 512 * 2**20
-_CHUNK: Final = 256 * 1024
 _NAME: Final = re.compile(r"[a-z0-9_]{1,60}")
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
 
@@ -138,7 +137,7 @@ class Archives:
             write_whole(validator_file, _validator(response))
             done = have
             with part.open("ab" if have else "wb") as file:
-                for chunk in response.iter_raw(_CHUNK):
+                for chunk in response.iter_raw():
                     file.write(chunk)
                     done += len(chunk)
                     if done > LARGEST_ARCHIVE:
@@ -156,6 +155,7 @@ class Archives:
                 attempts=self._attempts,
                 timeout=None,
                 wait_initial=self._wait_initial_s,
+                wait_jitter=self._wait_initial_s,
                 wait_max=20.0,
             ):
                 with attempt:

@@ -1,0 +1,149 @@
+"""Frames of games and plays from files and from the simulated league."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from models import league
+from models.history_frame import GAME_TYPES, PLAY_TYPES
+from services.history import (
+    HistoryError,
+    recorded_dates,
+    recorded_games,
+    recorded_plays,
+    simulated_dates,
+    simulated_games,
+    simulated_plays,
+)
+
+NIGHT = date(2023, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def season() -> pd.DataFrame:
+    return league.simulate_history([2022])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, season: pd.DataFrame) -> Path:
+    """Simulated games written as recorded files: two nights have plays."""
+    season.to_parquet(tmp_path / "games.parquet")
+    nights = season[season["date"].isin([NIGHT, NIGHT + timedelta(days=1)])]
+    league.simulate_plays(nights["game_id"].tolist()).to_parquet(tmp_path / "plays_2022.parquet")
+    return tmp_path
+
+
+def test_games_come_back_as_they_were_written(folder: Path, season: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(recorded_games(folder), season)
+
+
+def test_plays_of_a_day_are_those_of_its_games(folder: Path) -> None:
+    plays = recorded_plays(folder, day=NIGHT)
+    pd.testing.assert_frame_equal(plays, simulated_plays(day=NIGHT))
+    ids = league.games_of(NIGHT)[:2]
+    assert recorded_plays(folder, game_ids=ids)["game_id"].drop_duplicates().tolist() == ids
+
+
+def test_a_day_without_games_has_no_plays(folder: Path) -> None:
+    nobody = recorded_plays(folder, day=date(2022, 12, 24))
+    assert nobody.empty
+    assert {name: str(kind) for name, kind in nobody.dtypes.items()} == PLAY_TYPES
+
+
+def test_dates_are_those_of_seasons_with_plays(folder: Path, season: pd.DataFrame) -> None:
+    dates = recorded_dates(folder)
+    assert dates[NIGHT] == len(league.games_of(NIGHT))
+    assert sum(dates.values()) == len(season)
+    (folder / "plays_2022.parquet").unlink()
+    assert recorded_dates(folder) == {}
+
+
+def test_plays_that_are_not_there_are_named(folder: Path) -> None:
+    with pytest.raises(HistoryError, match=r"plays_2022.parquet holds no plays of 1 of 1 games, first 0022290001"):
+        recorded_plays(folder, game_ids=["0022290001"])
+    with pytest.raises(HistoryError, match=r"plays_2019.parquet does not exist"):
+        recorded_plays(folder, game_ids=["0021990001"])
+    with pytest.raises(HistoryError, match="'22290001'"):
+        recorded_plays(folder, game_ids=["22290001"])
+    with pytest.raises(HistoryError, match="not both"):
+        recorded_plays(folder)
+
+
+def test_a_missing_file_or_column_is_named(folder: Path, season: pd.DataFrame) -> None:
+    with pytest.raises(HistoryError, match=r"nowhere/games.parquet does not exist"):
+        recorded_games(folder / "nowhere")
+    season.drop(columns=["diff_24", "away"]).to_parquet(folder / "games.parquet")
+    with pytest.raises(HistoryError, match=r"games.parquet lacks 2 columns, first 'away'"):
+        recorded_games(folder)
+    (folder / "games.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(HistoryError, match="cannot be read as parquet"):
+        recorded_games(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("game_id", "22290001", "game_id 22290001 .* is unlike 0022200001"),
+        ("game_id", "0022290002", "game_id 0022290002 .* comes more than once"),
+        ("home", "SEA2", "home SEA2 .* is no team's tricode"),
+        ("season_type", "preseason", "season_type preseason .* is not regular or playoffs"),
+        ("diff_00", 2, "diff_00 2 .* is not 0"),
+        ("diff_24", 99, "diff_24 99 .* differs from the scores at minute 24"),
+        ("diff_final", 0, "diff_final 0 .* differs from the final scores"),
+        ("n_periods", 3, "n_periods 3 .* is outside"),
+        ("date", "2022-10-18", "date 2022-10-18 .* is not a date"),
+    ],
+)
+def test_a_bad_row_is_counted_and_shown(
+    folder: Path, season: pd.DataFrame, column: str, value: str | int, says: str
+) -> None:
+    bad = season.copy()
+    bad[column] = bad[column].astype(object)
+    bad.loc[bad.index == 0, column] = value
+    if column == "date":
+        bad["date"] = bad["date"].astype(str)
+    elif column not in ("game_id", "home", "season_type"):
+        bad[column] = bad[column].astype("int16")
+    bad.to_parquet(folder / "games.parquet")
+    counted = len(bad) if column == "date" else 1
+    with pytest.raises(HistoryError, match=rf"games.parquet: {counted} of {len(bad)} rows are bad: {says}"):
+        recorded_games(folder)
+
+
+def test_values_that_do_not_fit_their_type_are_named(folder: Path, season: pd.DataFrame) -> None:
+    wide = season.astype({"diff_05": "int64"})
+    wide.loc[7, "diff_05"] = 70_000
+    wide.to_parquet(folder / "games.parquet")
+    with pytest.raises(HistoryError, match="diff_05 has 1 values no int16 holds, first 70000"):
+        recorded_games(folder)
+    empty = season.astype({"diff_05": "float64"})
+    empty.loc[7, "diff_05"] = None
+    empty.to_parquet(folder / "games.parquet")
+    with pytest.raises(HistoryError, match="column diff_05 is empty in 1 rows, first row 7"):
+        recorded_games(folder)
+
+
+def test_simulated_twins_have_the_same_form() -> None:
+    games = simulated_games(seasons=[2022])
+    assert {name: str(kind) for name, kind in games.dtypes.items()} == GAME_TYPES
+    assert set(games["score_method"]) == {"simulated"}
+    assert simulated_dates()[NIGHT] == len(league.games_of(NIGHT))
+
+
+def test_recorded_games_pass_their_checks(recorded: Path) -> None:
+    games = recorded_games(recorded)
+    pd.testing.assert_frame_equal(games, pd.read_parquet(recorded / "games.parquet"))
+    assert recorded_dates(recorded)[NIGHT] == 8
+    assert recorded_plays(recorded, day=NIGHT)["game_id"].nunique() == 8
+
+
+def test_every_recorded_date_to_replay_has_its_plays(recorded: Path) -> None:
+    games = recorded_games(recorded)
+    for season in (2020, 2021, 2022):
+        plays = pd.read_parquet(recorded / f"plays_{season}.parquet", columns=["game_id"])
+        missing = set(games.loc[games["season"] == season, "game_id"]) - set(plays["game_id"])
+        assert not missing
