@@ -17,7 +17,7 @@ from infra import logs, postgres, processes, services_table, tools_table
 from infra.environment import inherited_env
 from infra.local import START_TIMEOUT_S, LocalStack, run_folder, signals_unwind
 from infra.ports import PortsTakenError, require_free
-from infra.runfile import StackRunningError, StackStatus, read_status_file
+from infra.runfile import StackRunningError, StackStatus, read_status_file, recorded_processes
 from infra.service import Event, State
 from infra.supervisor import StackError
 from services.settings import ROOT, Settings, get_settings
@@ -46,7 +46,7 @@ def start_detached(
     if present is not None and present.running:
         return present
     stack = processes.StackId(settings.home)
-    processes.end_marked(stack.prefix)
+    processes.end_marked(stack.prefix, recorded=recorded_processes(run_folder(settings) / f"{stack.name}.json"))
     require_free(services_table.wanted_ports(settings, chosen))
     log = settings.home / "logs" / "supervisor.log"
     logs.begin_log(log)
@@ -72,7 +72,8 @@ def start_detached(
 
 def stop_detached(settings: Settings) -> list[str]:
     """End every stack over this data folder, detached or not, and whatever a killed one left; what was ended, named."""
-    ended = []
+    ended: list[str] = []
+    recorded: list[processes.Marked] = []
     for path in sorted(run_folder(settings).glob("*.json")):
         status = read_status_file(path)
         if status is not None and status.running and status.supervisor_pid != os.getpid():
@@ -81,8 +82,10 @@ def stop_detached(settings: Settings) -> list[str]:
                 supervisor.terminate()
                 processes.kill_rest([supervisor], STOP_TIMEOUT_S)
                 ended += [each.name for each in status.services if each.pid is not None]
+        recorded += recorded_processes(path)
         path.unlink(missing_ok=True)
-    ended += [each.service for each in processes.end_marked(processes.StackId(settings.home).home_prefix)]
+    left = processes.end_marked(processes.StackId(settings.home).home_prefix, recorded=recorded)
+    ended += [each.service for each in left]
     if settings.database_url is None and (settings.home / "postgres" / "PG_VERSION").exists():
         cluster = tools_table.cluster(settings)
         if postgres.running_pid(cluster) is not None:

@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 from infra import postgres, processes, services_table, tools_table
 from infra.environment import inherited_env
 from infra.ports import require_free
-from infra.runfile import StackLock, StackStatus, describe, write_status
+from infra.runfile import StackLock, StackStatus, describe, recorded_processes, write_status
 from infra.service import Event, Service
 from infra.supervisor import StackError, Supervisor
 from services.settings import ROOT, Settings
@@ -74,7 +74,7 @@ class LocalStack:
         """
         self._lock.acquire()
         services = self._services()
-        processes.end_marked(self.stack_id.prefix)
+        processes.end_marked(self.stack_id.prefix, recorded=recorded_processes(self._run_file))
         if self._given is None:
             self._end_stray_postgres()
             require_free(services_table.wanted_ports(self.settings, (*self._names, *self._later)))

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from infra import binaries, services_table
 from infra.check import Check, bad, good, warn
+from infra.local import run_folder
 from infra.ports import find_taken
 from infra.processes import StackId, find_marked
+from infra.runfile import recorded_processes
 from services.settings import Settings
 
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -84,7 +86,10 @@ def programs(settings: Settings) -> list[Check]:
 def ports(settings: Settings) -> Check:
     """No program of somebody else listens on a port of ours."""
     wanted = services_table.wanted_ports(settings, services_table.MAKERS)
-    ours = {each.process.pid for each in find_marked(StackId(settings.home).home_prefix)}
+    marked = find_marked(StackId(settings.home).home_prefix)
+    for run_file in run_folder(settings).glob("*.json"):
+        marked += recorded_processes(run_file)
+    ours = {each.process.pid for each in marked}
     held = [each for each in find_taken(wanted) if each.pid not in ours]
     if not held:
         return good("ports", ", ".join(f"{each.service} {each.port}" for each in wanted))

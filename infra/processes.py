@@ -109,11 +109,16 @@ def find_marked(prefix: str) -> list[Marked]:
     return found
 
 
-def end_marked(prefix: str, grace_s: float = 5.0) -> list[Marked]:
-    """End every process of a stack: programs first, then the stores they write to. Returns what was found alive."""
+def end_marked(prefix: str, grace_s: float = 5.0, recorded: Iterable[Marked] = ()) -> list[Marked]:
+    """End every process of a stack: programs first, then the stores they write to. Returns what was found alive.
+
+    `recorded` are those that the run file names: a program that writes its title over its environment, as Redis does,
+    can no longer be recognised.
+    """
     ended = []
     for stores in (False, True):
-        chosen = [marked for marked in find_marked(prefix) if (marked.service in STORES) is stores]
+        found = {marked.process.pid: marked for marked in (*recorded, *find_marked(prefix)) if lives(marked.process)}
+        chosen = [marked for marked in found.values() if (marked.service in STORES) is stores]
         ended += chosen
         pids = {marked.process.pid for marked in chosen}
         # Only the topmost are asked: a PostgreSQL backend or a server's worker is its parent's business.

@@ -159,6 +159,18 @@ def read_status_file(path: Path) -> StackStatus | None:
     return replace(status, running=running, services=tuple(_as_of_now(each) for each in services))
 
 
+def recorded_processes(path: Path) -> list[processes.Marked]:
+    """The services' processes that a run file names and that live."""
+    status = read_status_file(path)
+    found = []
+    for each in status.services if status is not None else ():
+        if each.pid is not None and each.create_time is not None:
+            process = processes.same_process(each.pid, each.create_time)
+            if process is not None:
+                found.append(processes.Marked(process, each.name))
+    return found
+
+
 def _as_of_now(service: ServiceStatus) -> ServiceStatus:
     if service.pid is None or service.create_time is None:
         return service

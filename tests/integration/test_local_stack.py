@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 import redis
 
-from infra import services_table, tools_table
+from infra import machine_checks, services_table, tools_table
 from infra.detached import read_status, start_detached, stop_detached
 from infra.local import LocalStack
 from infra.ports import PortsTakenError, free_port
@@ -110,7 +110,7 @@ def test_postgres_does_not_run_as_root(settings: Settings) -> None:
 
 def test_our_tables_and_mlflows_are_in_different_databases(settings: Settings) -> None:
     tables = {}
-    for name in services_table.tools_table.DATABASES:
+    for name in tools_table.DATABASES:
         connection = psycopg2.connect(settings.local_database_url(name).replace("+psycopg2", ""))
         with connection.cursor() as cursor:
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
@@ -187,6 +187,22 @@ def test_a_killed_postgres_comes_back_with_its_data(settings: Settings) -> None:
         cursor.execute("SELECT n FROM kept")
         assert cursor.fetchone() == (18,)
     again.close()
+
+
+def test_the_stacks_own_ports_are_not_taken_by_a_stranger(settings: Settings) -> None:
+    assert machine_checks.ports(settings).ok
+
+
+def test_a_redis_that_outlived_its_supervisor_is_ended_by_the_run_file(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    stack = start_detached(settings, ("redis",))
+    found = stack.service("redis")
+    assert found is not None
+    assert found.pid is not None
+    os.kill(found.pid, signal.SIGSTOP)  # it cannot hear the signal that its supervisor's death sends
+    kill_supervisor(settings, stack.supervisor_pid)
+    stop_detached(settings)
+    assert same_process(found.pid, found.create_time or 0.0) is None
 
 
 def test_a_taken_port_stops_the_start_before_anything_runs(tmp_path: Path) -> None:
