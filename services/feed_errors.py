@@ -15,8 +15,6 @@
 Each is a state to wait out and to show, never a reason to end the loop; ``state`` is its short name in metrics.
 """
 
-# ruff: noqa: N818  # these are states of the feed, named as the operator reads them
-
 from __future__ import annotations
 
 from typing import ClassVar
