@@ -8,6 +8,7 @@ own, and are enough by themselves; they are used for seasons that have no nbasta
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from models.clock import ClockError, elapsed_s
+from models.clock import period_length_s, period_start_s
 from models.history import HistoryError
 from models.history_frame import GAME_ID_PATTERN, GAME_TYPES, check_games
 from models.score_path import Fault, Plays, ScorePath, score_path
 from services.archive_forms import ArchiveFormatError, Meeting, live_meeting, live_plays, meetings, v2_plays
 
+_GAME_ID: Final = re.compile(GAME_ID_PATTERN)
 SEASON_TYPES: Final = {"2": "regular", "4": "playoffs"}
 # The league restarted in one place after its break: home games were not at home.
 _BUBBLE: Final = (date(2020, 7, 1), date(2020, 10, 31))
@@ -122,24 +124,26 @@ def _games(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _tell(game_id: str, game: pd.DataFrame) -> ScorePath | Fault:
-    if not pd.Series([game_id]).str.fullmatch(GAME_ID_PATTERN).all() or game_id[2] not in SEASON_TYPES:
+    if not _GAME_ID.fullmatch(game_id) or game_id[2] not in SEASON_TYPES:
         return Fault.OTHER_COMPETITION
-    placed = game.dropna(subset=["period", "left"])
-    try:
-        t = [elapsed_s(int(p), float(left)) for p, left in zip(placed["period"], placed["left"], strict=True)]
-    except ClockError:
+    period, left = game["period"].to_numpy(dtype=np.float64), game["left"].to_numpy(dtype=np.float64)
+    if np.isnan(period).any() or np.isnan(left).any() or period.min() < 1:
         return Fault.BAD_CLOCK
-    if len(placed) < len(game):
+    whole = period.astype(np.int64)
+    numbers, which = np.unique(whole, return_inverse=True)
+    starts = np.array([period_start_s(int(number)) for number in numbers])[which]
+    lengths = np.array([period_length_s(int(number)) for number in numbers])[which]
+    if (left < 0).any() or (left > lengths).any():
         return Fault.BAD_CLOCK
     return score_path(
         Plays(
-            period=placed["period"].to_numpy(dtype=np.int64),
-            t=np.array(t, dtype=np.float64),
-            home=placed["home"].to_numpy(dtype=np.float64),
-            away=placed["away"].to_numpy(dtype=np.float64),
-            home_points=placed["home_points"].to_numpy(dtype=np.int64),
-            away_points=placed["away_points"].to_numpy(dtype=np.int64),
-            review=placed["review"].to_numpy(dtype=np.bool_),
+            period=whole,
+            t=starts + lengths - left,
+            home=game["home"].to_numpy(dtype=np.float64),
+            away=game["away"].to_numpy(dtype=np.float64),
+            home_points=game["home_points"].to_numpy(dtype=np.int64),
+            away_points=game["away_points"].to_numpy(dtype=np.int64),
+            review=game["review"].to_numpy(dtype=np.bool_),
         )
     )
 
