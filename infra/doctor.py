@@ -10,7 +10,7 @@ from infra.server_checks import check_servers
 from infra.service import State
 from services.settings import Settings
 
-__all__ = ["Check", "check_all", "check_stack"]
+__all__ = ["Check", "check_all", "check_servers", "check_stack"]
 
 
 def check_all(settings: Settings) -> list[Check]:
