@@ -29,7 +29,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared_database(postgres_server: PostgresServer) -> str:
-    return postgres_server.new_database()
+    return postgres_server.emptied()
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def own_postgres() -> Iterator[PostgresServer]:
 def test_frozen_database_blocks_neither_life_nor_predictions(
     home: Path, bundle: Path, own_postgres: PostgresServer
 ) -> None:
-    url = own_postgres.new_database()
+    url = own_postgres.emptied()
     with running_forecaster(home, bundle, database_url=url) as running:
         running.predict()
         until(lambda: not spooled(home))
@@ -112,7 +112,7 @@ def _postgres_processes(server: PostgresServer) -> list[psutil.Process]:
 
 
 def test_end_is_not_held_up_by_a_frozen_database(home: Path, bundle: Path, own_postgres: PostgresServer) -> None:
-    url = own_postgres.new_database()
+    url = own_postgres.emptied()
     with running_forecaster(home, bundle, database_url=url) as running:
         running.predict()
         until(lambda: not spooled(home))
@@ -133,10 +133,9 @@ def test_full_disk_is_503_before_an_answer(home: Path, bundle: Path) -> None:
     with running_forecaster(home, bundle) as running:
         assert running.predict().status_code == 200
         (worker,) = running.workers()
-        # As a full disk: this process may not make any file longer than what its spool has already.
-        size = max(path.stat().st_size for path in (home / "spool").glob("*.jsonl"))
         before = spooled(home)
-        limit = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        # As a full disk: this process may not make any file longer than a byte.
+        limit = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
         refused = running.predict()
         assert refused.status_code == 503
         assert "free some disk space" in refused.json()["error"]
@@ -149,9 +148,7 @@ def test_full_disk_is_503_before_an_answer(home: Path, bundle: Path) -> None:
 def test_without_a_bundle_it_lives_and_says_why_it_is_not_ready_and_loads_it_when_it_comes(home: Path) -> None:
     folder = home / "bundle"
     with running_forecaster(home, folder, ready=False) as running:
-        running.wait("/livez")
-        reason = running.wait("/readyz", 503).json()
-        assert "missing" in reason["error"]
+        running.wait_unready("missing")
         refused = running.predict()
         assert refused.status_code == 503
         assert refused.headers["retry-after"]
@@ -170,6 +167,5 @@ def test_damaged_bundle_is_never_served(home: Path, bundle: Path) -> None:
     content[-1] ^= 1
     victim.write_bytes(content)
     with running_forecaster(home, folder, ready=False) as running:
-        running.wait("/livez")
-        assert "is not the file the manifest names" in running.wait("/readyz", 503).json()["error"]
+        running.wait_unready("is not the file the manifest names")
         assert running.predict().status_code == 503

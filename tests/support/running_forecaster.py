@@ -19,6 +19,7 @@ from models.bundle import write_bundle
 from services.settings import ROOT
 from tests.support.servers import die_with_parent, end, free_port
 from tests.support.small_model import small_ensemble
+from tests.support.waiting import until
 
 NO_DATABASE = "postgresql+psycopg2://nobody:nothing@127.0.0.1:1/none"
 PATTERN = [2, 4, 3, 3, 5, 7, 6, 8, 9, 9, 7, 8, 10, 12, 11, 9, 8, 10]
@@ -47,6 +48,11 @@ class RunningForecaster:
         """The worker processes."""
         found = psutil.Process(self.process.pid).children(recursive=True)
         return [child for child in found if any("worker.service" in part for part in child.cmdline())]
+
+    def wait_unready(self, reason: str) -> None:
+        """Wait until /readyz says 503 with ``reason`` in its sentence."""
+        self.wait("/livez")
+        until(lambda: reason in self.wait("/readyz", 503).json()["error"])
 
     def wait(self, path: str = "/readyz", status: int = 200, timeout_s: float = 60.0) -> httpx.Response:
         """Wait until ``path`` answers ``status``."""
