@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 
 import structlog
-from services.history import recorded_games, simulated_games
 
 from flows import wiring
+from services.archive_games import season_games
+from services.archives import Archives
+from services.history import recorded_games, simulated_games
 from services.settings import Settings, SettingsError
 from services.store import GameRow, UpsertCounts, game_rows
 
@@ -67,3 +70,40 @@ def ensure_history(settings: Settings, progress: Progress | None = None) -> int:
     backfill(settings, progress=progress)
     with wiring.store(settings) as store:
         return store.history_counts().get(source, 0)
+
+
+def parse_seasons(text: str | None) -> tuple[int, ...]:
+    """Start years from "2018-2024", "2018" or "2018,2020". Raises SettingsError."""
+    match = re.fullmatch(r"(\d{4})-(\d{4})", text or "")
+    if match is not None and int(match[1]) <= int(match[2]):
+        return tuple(range(int(match[1]), int(match[2]) + 1))
+    if re.fullmatch(r"\d{4}(,\d{4})*", text or ""):
+        return tuple(sorted({int(year) for year in str(text).split(",")}))
+    raise SettingsError(f"seasons {text!r}: name start years, as --seasons 2018-2024 or --seasons 2019,2021")
+
+
+def backfill_archives(
+    settings: Settings, seasons: tuple[int, ...], progress: Callable[[str, float], None] | None = None
+) -> dict[str, int]:
+    """Downloads the seasons' archives (resuming, checked) and loads their games; bad games are left out and counted.
+
+    ``progress`` is called with what is done and the share 0..1. Raises services.archives errors.
+    """
+    told = progress or (lambda what, share: None)
+    counts: dict[str, int] = {}
+    for place, season in enumerate(seasons):
+
+        def arriving(name: str, done: int, total: int | None, place: int = place) -> None:
+            share = done / total if total else 0.0
+            told(f"{name}: {done / 1e6:.1f} MB", (place + 0.5 * share) / len(seasons))
+
+        with Archives(settings.archive_index_url, settings.home / "archives", progress=arriving) as archives:
+            found = season_games(season, archives.index(), archives.fetch)
+        told(f"season {season}: {len(found.frame)} games", (place + 0.6) / len(seasons))
+        loaded = load_rows(settings, game_rows(found.frame, "archive"), len(found.frame))
+        figures = loaded | {"repaired": found.repaired, "left_out": sum(found.left_out.values())}
+        figures |= {f"left_out: {reason}": number for reason, number in found.left_out.items()}
+        for name, number in figures.items():
+            counts[name] = counts.get(name, 0) + number
+        told(f"season {season} loaded", (place + 1) / len(seasons))
+    return counts

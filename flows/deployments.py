@@ -38,7 +38,7 @@ def run_deployed(settings: Settings, name: str, parameters: dict[str, Any], time
         run_id = api.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"]
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            run = api.ask("GET", f"/flow_runs/{run_id}")
+            run: dict[str, Any] = api.ask("GET", f"/flow_runs/{run_id}")
             if run["state_type"] == "COMPLETED":
                 return run
             if run["state_type"] in ("FAILED", "CRASHED", "CANCELLED"):

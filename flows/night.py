@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime
 
-import httpx
 import structlog
 
 from flows import wiring
@@ -29,6 +27,7 @@ from infra.local import LocalStack
 from infra.service import Event
 from models.settlement import OutcomeState
 from monitoring.night import NightReport
+from services.replay_control import ReplayControl, ReplayState
 from services.settings import Settings
 from services.store import Night
 
@@ -46,13 +45,18 @@ class NightError(RuntimeError):
 class NightProgress:
     """Where the replayed night is: shown while it runs."""
 
-    feed_now: str
+    feed_now: datetime
     games: int
     forecast: int
     missed: int
     void: int
     settled: int
     final: int
+
+    @property
+    def decided(self) -> int:
+        """Games that have a disposition."""
+        return self.forecast + self.missed + self.void
 
 
 class Watcher:
@@ -89,7 +93,7 @@ def run_night(
     settings = settings.model_copy(update={"replay_date": night, "feed": "replay", "replay_hold": True})
     with ExitStack() as exits:
         watch.stage("starting PostgreSQL, Redis, Prefect, MLflow")
-        stack = exits.enter_context(LocalStack(settings, services_table.BASE, on_event=watch.service))
+        stack = exits.enter_context(LocalStack(settings, services_table.BASE, later=LIVE, on_event=watch.service))
         prepare(settings, night, watch)
         watch.stage("starting forecaster, board, exporter, replay feed, poller, predictor")
         stack.add(LIVE)
@@ -123,32 +127,32 @@ def prepare(settings: Settings, night: date, watch: Watcher) -> None:
 
 def play(settings: Settings, night: date, watch: Watcher) -> None:
     """Starts the replay's clock and returns when the night is over."""
-    with httpx.Client(base_url=settings.replay_url, timeout=10.0) as feed, wiring.store(settings) as store:
-        feed.post("/replay/start").raise_for_status()
-        ended_at: float | None = None
+    ended_at: float | None = None
+    with closing(ReplayControl(settings.replay_url)) as replay, wiring.store(settings) as store:
+        replay.start()
         while True:
-            state = feed.get("/replay/state").raise_for_status().json()
+            state = replay.state()
             progress = _progress(state, store.night(night, settings.league_source))
             watch.night(progress)
-            decided = progress.forecast + progress.missed + progress.void
-            if decided >= progress.games and progress.final >= progress.games - progress.void:
+            # A night that was decided before is still shown to its last half.
+            halves_over = all(game.postponed or state.feed_now >= game.half_at for game in state.games)
+            if halves_over and progress.decided >= progress.games and progress.final >= progress.games - progress.void:
                 return
-            if state["finished"]:
+            if state.finished:
                 ended_at = ended_at or time.monotonic()
                 if time.monotonic() - ended_at > GRACE_S:
                     raise NightError(
-                        f"the replay of {night} ended with {progress.games - decided} of {progress.games} games"
-                        f" undecided and {progress.final} settled: see the logs of poller and predictor in"
-                        f" {settings.home / 'logs'}"
+                        f"the replay of {night} ended with {progress.decided} of {progress.games} games decided and"
+                        f" {progress.final} settled: see the logs of poller and predictor in {settings.home / 'logs'}"
                     )
             time.sleep(0.5)
 
 
-def _progress(state: dict[str, Any], night: Night) -> NightProgress:
+def _progress(state: ReplayState, night: Night) -> NightProgress:
     kinds = [game.disposition for game in night.games]
     return NightProgress(
-        feed_now=str(state["feed_now"]),
-        games=len(state["games"]),
+        feed_now=state.feed_now,
+        games=len(state.games),
         forecast=kinds.count("forecast"),
         missed=kinds.count("missed"),
         void=kinds.count("void"),

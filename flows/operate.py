@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-import httpx
-from infra.doctor import Check, check_all
 from rich.table import Table
 
 from flows.night import prepare
@@ -15,7 +14,9 @@ from flows.show import ProgressWatcher
 from flows.slate import check_night, pick_night
 from infra import services_table
 from infra.detached import read_status, start_detached
+from infra.doctor import Check, check_all
 from infra.runfile import StackStatus
+from services.replay_control import ReplayControl
 from services.settings import Settings
 
 
@@ -39,7 +40,8 @@ def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
         status = start_detached(settings, names, on_event=watcher.service)
         prepare(settings, night, watcher)
         if replaying:
-            httpx.post(f"{settings.replay_url}/replay/start", timeout=10.0).raise_for_status()
+            with closing(ReplayControl(settings.replay_url)) as replay:
+                replay.start()
     return urls(settings, status)
 
 

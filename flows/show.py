@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -28,6 +29,7 @@ class ProgressWatcher(Watcher):
             transient=False,
             disable=not console.is_terminal,
         )
+        self._began = time.monotonic()
         self._task: TaskID | None = None
         self._noted = ""
 
@@ -47,7 +49,7 @@ class ProgressWatcher(Watcher):
             self._bar.update(self._task, total=1.0, completed=1.0, note="")
         self._task, self._noted = self._bar.add_task(text, total=None, note=""), ""
         if not console.is_terminal:
-            console.print(text)
+            console.print(f"[{time.monotonic() - self._began:4.0f} s] {text}", markup=False, highlight=False)
 
     def share(self, text: str, done: float) -> None:
         if self._task is not None:
@@ -61,13 +63,12 @@ class ProgressWatcher(Watcher):
             console.print(f"[yellow]{event.service}: {event.state.value} {event.detail}[/yellow]", highlight=False)
 
     def night(self, progress: NightProgress) -> None:
-        decided = progress.forecast + progress.missed + progress.void
         note = (
-            f"{progress.feed_now[11:16]}Z  forecast {progress.forecast}/{progress.games}  settled {progress.settled}"
+            f"{progress.feed_now:%H:%M}Z  forecast {progress.forecast}/{progress.games}  settled {progress.settled}"
             f"  missed {progress.missed}  void {progress.void}"
         )
         if self._task is not None:
-            share = (decided + progress.final + progress.void) / max(1, 2 * progress.games)
+            share = (progress.decided + progress.final + progress.void) / max(1, 2 * progress.games)
             self._bar.update(self._task, total=1.0, completed=share, note=note)
         self._plain(f"forecast {progress.forecast} of {progress.games}, settled {progress.settled}")
 

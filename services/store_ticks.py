@@ -31,15 +31,6 @@ _INSERT = text(
 )
 # The text form keeps every digit, so the snapshot read back is equal to the one written.
 _LATEST = text("SELECT snapshot::text FROM ticks WHERE game_id = :game_id ORDER BY id DESC LIMIT 1")
-_TO_SETTLE = text(
-    """
-    SELECT DISTINCT ON (t.game_id) t.snapshot::text
-    FROM ticks t LEFT JOIN standing_actuals a ON a.game_id = t.game_id AND a.state = 'final'
-    WHERE t.period >= 2 AND a.actual_id IS NULL
-    ORDER BY t.game_id, t.id DESC
-    """
-)
-
 _UNSETTLED = text(
     """
     SELECT DISTINCT ON (t.game_id) t.snapshot::text
@@ -79,11 +70,6 @@ class TickStore:
         with transaction(self.engine) as connection:
             found = connection.execute(_LATEST, {"game_id": game_id}).scalar_one_or_none()
         return None if found is None else Snapshot.from_json(found)
-
-    def snapshots_to_settle(self) -> list[Snapshot]:
-        """The newest snapshot of every game from its second period on whose outcome is not final yet."""
-        with transaction(self.engine) as connection:
-            return [Snapshot.from_json(found) for found in connection.execute(_TO_SETTLE).scalars()]
 
     def unsettled_snapshots(self) -> list[Snapshot]:
         """The newest snapshot of every game past its half whose outcome is not final yet, by game id."""

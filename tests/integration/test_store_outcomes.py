@@ -69,13 +69,13 @@ def test_old_ticks_can_be_pruned(known: Store) -> None:
 
 def test_games_past_the_half_wait_to_be_settled_until_their_outcome_is_final(known: Store) -> None:
     known.record_tick(Seen(snapshot(t=600.0, period=1)))
-    assert known.snapshots_to_settle() == []
+    assert known.unsettled_snapshots() == []
     known.record_tick(Seen(snapshot()))
-    assert known.snapshots_to_settle() == [snapshot()]
+    assert known.unsettled_snapshots() == [snapshot()]
     known.record_actual(GAME, 3, state="provisional", source="feed")
-    assert known.snapshots_to_settle() == [snapshot()]
+    assert known.unsettled_snapshots() == [snapshot()]
     known.record_actual(GAME, 3, state="final", source="feed")
-    assert known.snapshots_to_settle() == []
+    assert known.unsettled_snapshots() == []
 
 
 def test_an_outcome_gets_a_revision_only_when_something_changes(known: Store) -> None:
