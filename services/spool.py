@@ -17,17 +17,17 @@ Errors::
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from services.spool_files import Segment, abandoned, keep_refused, read_lines
 
 Row = dict[str, object]
 Insert = Callable[[Sequence[Row]], None]
@@ -49,7 +49,10 @@ class InsertRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SpoolStats:
-    """What the spool has done and what it still holds; ``oldest_s`` is the age of its oldest waiting row."""
+    """What the spool has done and what it still holds.
+
+    ``oldest_s`` is the age of its oldest waiting row, ``last_error`` why the newest write or drain failed, if it did.
+    """
 
     appended: int
     drained: int
@@ -57,15 +60,6 @@ class SpoolStats:
     waiting: int
     oldest_s: float
     last_error: str | None
-
-
-@dataclass(eq=False)
-class _Segment:
-    path: Path
-    fd: int
-    size: int = 0
-    rows: int = 0
-    opened_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False)
@@ -101,8 +95,8 @@ class Spool:
         self._group = _Group()
         self._group_lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._active: _Segment | None = None
-        self._sealed: list[_Segment] = []
+        self._active: Segment | None = None
+        self._sealed: list[Segment] = []
         self._appended = self._drained = self._rejected = 0
         self._last_error: str | None = None
         self._stop = threading.Event()
@@ -135,49 +129,20 @@ class Spool:
             raise group.error
 
     def _commit(self, group: _Group) -> None:
-        segment: _Segment | None = None
         try:
-            segment = self._active or self._open_segment()
-            self._active = segment
-            _write_all(segment.fd, b"".join(group.lines))
-            os.fdatasync(segment.fd)  # the data and the size it needs to be read again; not the times
+            segment = self._active = self._active or Segment.create(self._folder)
+            segment.append(group.lines)
         except OSError as error:
             group.error = SpoolError(f"the spool cannot be written ({error.strerror}): free some disk space")
             self._last_error = str(group.error)
             log.error("spool %s cannot be written: %s", self._folder, error.strerror)
-            if segment is not None:
-                self._give_up(segment)
+            self._seal()
         else:
-            segment.size += sum(map(len, group.lines))
-            segment.rows += len(group.lines)
             self._appended += len(group.lines)
             if segment.size >= self._max_segment_bytes:
                 self._seal()
         finally:
             group.done = True
-
-    def _open_segment(self) -> _Segment:
-        """A new locked segment. It gets its name only once it is locked, so nobody takes it for a dead one."""
-        name = f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        young, path = self._folder / f"{name}.young", self._folder / f"{name}.jsonl"
-        fd = os.open(young, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.rename(young, path)
-            _sync_folder(self._folder)
-        except OSError:
-            os.close(fd)
-            young.unlink(missing_ok=True)
-            raise
-        return _Segment(path, fd)
-
-    def _give_up(self, segment: _Segment) -> None:
-        """After a failed write: cut the torn tail off and use a new segment, since its pages cannot be trusted."""
-        try:
-            os.ftruncate(segment.fd, segment.size)
-        except OSError as error:
-            log.warning("spool segment %s keeps a torn tail: %s", segment.path.name, error)
-        self._seal()
 
     def _seal(self) -> None:
         if self._active is not None:
@@ -212,9 +177,7 @@ class Spool:
         with self._write_lock:
             self._seal()
             for segment in self._sealed:
-                os.close(segment.fd)
-                if segment.rows == 0:
-                    segment.path.unlink(missing_ok=True)
+                segment.close()
             self._sealed.clear()
 
     def stats(self) -> SpoolStats:
@@ -241,43 +204,28 @@ class Spool:
             self._drain_file(segment.path)
             with self._write_lock:
                 self._sealed.remove(segment)
-            segment.path.unlink(missing_ok=True)
-            os.close(segment.fd)
+            segment.remove()
         if scan:
-            self._drain_dead()
-
-    def _drain_dead(self) -> None:
-        for path in sorted(self._folder.glob("*.jsonl")):
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(fd).st_nlink:  # zero: another process drained and removed it meanwhile
-                    self._drain_file(path)
-                    path.unlink(missing_ok=True)
-            except BlockingIOError:
-                continue  # its writer lives
-            finally:
-                os.close(fd)
+            for path in abandoned(self._folder):
+                self._drain_file(path)
 
     def _drain_file(self, path: Path) -> None:
-        rows: list[Row] = []
-        lines = path.read_bytes().split(b"\n")
-        if lines.pop():
-            log.warning("spool segment %s: torn last line dropped (its request was never answered)", path.name)
-        for line in lines:
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError("not an object")
-            except ValueError as error:
-                self._reject(path, line.decode(errors="replace"), f"not JSON: {error}")
-            else:
-                rows.append(row)
-        for start in range(0, len(rows), BATCH_ROWS):
-            self._insert_some(path, rows[start : start + BATCH_ROWS])
+        lines = read_lines(path)
+        # Batch by batch: while the database is away each try reads one batch, not the whole file.
+        for start in range(0, len(lines), BATCH_ROWS):
+            rows = [row for line in lines[start : start + BATCH_ROWS] if (row := self._row(path, line)) is not None]
+            if rows:
+                self._insert_some(path, rows)
+
+    def _row(self, path: Path, line: bytes) -> Row | None:
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            self._reject(path, line.decode(errors="replace"), f"not JSON: {error}")
+            return None
+        return row
 
     def _insert_some(self, path: Path, rows: list[Row]) -> None:
         """Insert; a refused batch is halved until the wrong row stands alone, so it cannot hold up the others."""
@@ -294,15 +242,8 @@ class Spool:
             self._drained += len(rows)
 
     def _reject(self, path: Path, text: str, reason: str) -> None:
-        folder = self._folder / "rejected"
-        folder.mkdir(exist_ok=True)
-        with (folder / path.name).open("a", encoding="utf-8") as out:
-            out.write(json.dumps({"reason": reason, "row": text}) + "\n")
-            out.flush()
-            os.fsync(out.fileno())
-        self._rejected += 1
-        self._last_error = f"row refused: {reason}"
-        log.error("spool row refused and kept in rejected/%s: %s", path.name, reason)
+        if keep_refused(path, text, reason):
+            self._rejected += 1
 
     def _run(self) -> None:
         pause_s, next_scan_s = self._interval_s, 0.0
@@ -313,26 +254,15 @@ class Spool:
                 self.drain(scan=scan)
                 if scan:
                     next_scan_s = time.monotonic() + self._scan_interval_s
-                pause_s = self._interval_s
-            except Exception as error:  # noqa: BLE001 - the thread's edge: whatever insert raises, rows stay and we try again
-                self._last_error = f"{type(error).__name__}: {error}"
-                log.warning("spool not drained, next try in %.2g s: %s", pause_s, self._last_error)
-                pause_s = min(2 * pause_s, self._max_backoff_s)
+                pause_s, trouble = self._interval_s, None
+            except Exception as error:  # noqa: BLE001 - whatever insert raises, the rows stay and the thread goes on
+                pause_s, trouble = min(2 * pause_s, self._max_backoff_s), f"{type(error).__name__}: {error}"
+            if trouble and trouble != self._last_error:
+                log.warning("spool not drained, rows are kept and tried again: %s", trouble)
+            elif self._last_error and not trouble:
+                log.info("spool drains again")
+            self._last_error = trouble
             self._observe(self.stats())
             if stopping:
                 return
             self._stop.wait(pause_s)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

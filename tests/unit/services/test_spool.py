@@ -139,6 +139,20 @@ def test_bad_line_and_refused_row_are_kept_aside_and_hold_up_nobody(tmp_path: Pa
     assert any("CHECK violated" in line for line in kept)
 
 
+def test_bad_line_is_kept_once_however_often_its_segment_is_tried(tmp_path: Path, table: Table) -> None:
+    (tmp_path / "0-dead.jsonl").write_bytes(b'garbage\n{"id": 1}\n')
+    spool = Spool(tmp_path, table.insert)
+    table.down = True
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            spool.drain()
+    table.down = False
+    spool.drain()
+    assert table.ids == [1]
+    assert len((tmp_path / "rejected" / "0-dead.jsonl").read_text().splitlines()) == 1
+    assert spool.stats().rejected == 1
+
+
 def test_full_disk_is_an_error_for_the_caller_and_leaves_no_torn_line(
     tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +228,7 @@ def test_thread_drains_survives_outages_and_close_leaves_the_rest(tmp_path: Path
         threading.Event().wait(0.01)
     assert "ConnectionError" in str(spool.stats().last_error)
     table.down = False
-    while not table.ids:
+    while not table.ids or spool.stats().last_error:
         threading.Event().wait(0.01)
     table.down = True
     spool.append({"id": 2})
