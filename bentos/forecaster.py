@@ -7,9 +7,13 @@ without end) and its access log.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # Nothing is reported to anybody, and spans that nobody collects cost more than the forecast.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -33,6 +37,7 @@ from services.telemetry import configure_logging
 
 THREADS = 16
 RETRY_AFTER_S = 2
+PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,7 @@ class Forecaster:
     """Forecasts the margin at halftime of an NBA game being played. See /docs."""
 
     def __init__(self) -> None:
+        die_with_server()
         configure_logging(get_settings().log_level)
         _no_access_log()
         self.engine = Engine(get_settings(), loader(get_settings()))
@@ -80,6 +86,15 @@ class Forecaster:
     def close(self) -> None:
         """Leave nothing half done."""
         self.engine.close()
+
+
+def die_with_server() -> None:
+    """A worker ends when its ``bentoml serve`` is killed; left behind it would hold the port against the next one."""
+    if not sys.argv[0].endswith("_bentoml_impl/worker/service.py") or not Path("/proc/self").exists():
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if b"bentoml" not in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():  # it was killed before we asked
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _no_access_log() -> None:

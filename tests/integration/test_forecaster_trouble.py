@@ -74,6 +74,14 @@ def test_killed_worker_is_replaced_and_its_rows_reach_the_database(
         assert running.workers()[0].pid != worker.pid
 
 
+def test_workers_end_with_a_killed_server(home: Path, bundle: Path) -> None:
+    with running_forecaster(home, bundle, workers=2) as running:
+        workers = running.workers()
+        running.process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=15)
+        assert not alive
+
+
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     with running_postgres() as server:
