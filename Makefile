@@ -29,7 +29,8 @@ $(STAMP): requirements.lock
 	@mkdir -p $(HOME_DIR)
 	@echo "setting up $(VENV): about two minutes, once"
 	@$(PYTHON) -m venv $(VENV) || { echo "python venv failed: install the venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@# The lock is complete, so nothing is resolved; modules are compiled when they are first imported.
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
 	@ln -sfn $(VENV) .venv
 	@touch $(STAMP)
 
