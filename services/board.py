@@ -21,11 +21,11 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 
 from services.board_live import Live
+from services.board_plotly import plotly_script
 from services.board_reads import SourceDownError
-from services.board_routes import PAGE, Routes
+from services.board_routes import PAGE, PageFiles, Routes
 from services.board_security import SecurityHeaders
 from services.board_server import listen, make_server
 from services.board_socket import BoardSocket
@@ -66,9 +66,10 @@ def create_app(
     """The ASGI app over ``live``; its lifespan runs ``live``.
 
     ``on_crash`` is called when following the stream ends by a fault: a board that no longer follows must not go on
-    serving an old state. ``on_stop`` is awaited at the end.
+    serving an old state. ``on_stop`` is awaited at the end. Raises PlotlyMissingError.
     """
-    routes = Routes(live)
+    plotly = plotly_script()
+    routes = Routes(live, f"/plotly/{plotly.name}")
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -102,7 +103,8 @@ def create_app(
             Route("/healthz", routes.livez),
             Route("/metrics", routes.metrics),
             WebSocketRoute("/ws", BoardSocket(live.hub, live.ready, allowed_origins)),
-            Mount("/static", StaticFiles(directory=PAGE), name="static"),
+            Route("/plotly/{name}", plotly.respond),
+            Mount("/static", PageFiles(directory=PAGE), name="static"),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=1000)],
         lifespan=lifespan,

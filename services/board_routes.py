@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from datetime import date
@@ -13,7 +14,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from services.board_live import Live
 from services.board_night import night_body
@@ -23,6 +26,18 @@ from services.board_reports import list_page, page, report_page
 PAGE = Path(__file__).with_name("board_page")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 Read = TypeVar("Read")
+
+
+class PageFiles(StaticFiles):
+    """The page's own files. Each is asked for again (304 when unchanged): modules of two releases never mix."""
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """The file, to be checked by whoever keeps it."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 class LiveCollector(Collector):
@@ -48,9 +63,13 @@ class LiveCollector(Collector):
 
 
 class Routes:
-    """The HTTP routes; database reads run in threads, with a named answer when the database is away."""
+    """The HTTP routes; database reads run in threads, with a named answer when the database is away.
 
-    def __init__(self, live: Live) -> None:
+    ``plotly_url`` is where the page finds plotly.js.
+    """
+
+    def __init__(self, live: Live, plotly_url: str) -> None:
+        self._page = (PAGE / "index.html").read_text(encoding="utf-8").replace("{{plotly}}", plotly_url)
         self._live = live
         self._store = live.store
         self._registry = CollectorRegistry()
@@ -58,7 +77,7 @@ class Routes:
 
     async def home(self, request: Request) -> Response:
         """The page."""
-        return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+        return HTMLResponse(self._page, headers={"cache-control": "no-cache"})
 
     async def games(self, request: Request) -> Response:
         """The night that is on, or the one that ``?date=YYYY-MM-DD`` names."""

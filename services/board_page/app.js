@@ -74,7 +74,7 @@ function showCards() {
   const inOrder = night.inOrder();
   const wanted = new Set(inOrder.map((game) => game.game_id));
   for (const [id, card] of cards) {
-    if (!wanted.has(id)) { card.node.remove(); cards.delete(id); }
+    if (!wanted.has(id)) { card.remove(); cards.delete(id); }
   }
   const grid = at("games");
   inOrder.forEach((game, place) => {

@@ -1,10 +1,9 @@
 // One game's card. All text goes in through textContent, so nothing from the feed can become markup.
 
-import { describe, drawMargins, drawSimilar, minuteAt } from "./chart.js";
+import { describe, marginFigure, minuteAt, similarFigure } from "./chart.js";
+import { Drawing } from "./drawing.js";
 import { lead, level, whereItIs } from "./format.js";
 import { covered } from "./night.js";
-
-const SVG = "http://www.w3.org/2000/svg";
 
 function make(tag, className, ...children) {
   const node = document.createElement(tag);
@@ -19,6 +18,24 @@ function value(label, className) {
   return { box: make("div", "value", term, text), text };
 }
 
+function plot(...around) {
+  const chart = make("div", "chart");
+  chart.setAttribute("role", "img");
+  return { chart, node: make("div", "plot", chart, ...around) };
+}
+
+/** Whose lead is up and whose is down: beside the chart, as plain text. */
+function sides() {
+  const up = make("span", "side up");
+  const down = make("span", "side down");
+  for (const node of [up, down]) node.setAttribute("aria-hidden", "true");
+  const name = (home, away) => {
+    up.textContent = `▲ ${home} leads`;
+    down.textContent = `▼ ${away} leads`;
+  };
+  return { up, down, name };
+}
+
 export class Card {
   constructor(gameId) {
     const id = `game-${gameId}`;
@@ -26,11 +43,12 @@ export class Card {
     this.home = { code: make("span", "code"), score: make("span", "score") };
     this.clock = make("span", "clock");
     this.badges = make("span", "badges");
-    this.svg = document.createElementNS(SVG, "svg");
-    this.svg.setAttribute("role", "img");
-    this.svg.classList.add("chart");
     this.readout = make("p", "readout");
     this.readout.setAttribute("aria-hidden", "true");
+    this.sides = sides();
+    const { chart, node: plotted } = plot(this.sides.up, this.sides.down, this.readout);
+    this.chart = chart;
+    this.drawing = new Drawing(chart, (width, colours) => marginFigure(this.game, width, colours));
     this.forecast = value("Forecast", "strong");
     this.stands = value("As it stands");
     this.outcome = value("Outcome");
@@ -42,15 +60,16 @@ export class Card {
     this.figures = make("dl", "values", this.forecast.box, this.stands.box, this.outcome.box);
     this.node = make("article", "card",
       make("header", "card-top", this.teams, make("div", "state", this.clock, this.badges)),
-      make("div", "plot", this.svg, this.readout),
+      plotted,
       this.figures, this.interval, this.similar.node);
     this.node.dataset.game = gameId;
     this.node.setAttribute("aria-labelledby", id);
-    this.svg.addEventListener("pointermove", (event) => this.point(event.clientX));
-    this.svg.addEventListener("pointerleave", () => { this.readout.textContent = ""; });
+    chart.addEventListener("pointermove", (event) => this.point(event.clientX));
+    chart.addEventListener("pointerleave", () => { this.readout.textContent = ""; });
   }
 
   show(game) {
+    const before = this.game;
     this.game = game;
     const { score } = game;
     for (const [side, code, points, other] of [
@@ -64,9 +83,18 @@ export class Card {
     this.node.dataset.status = score.status;
     this.clock.textContent = whereItIs(score);
     this.badges.replaceChildren(...badges(game));
-    drawMargins(this.svg, game);
+    this.sides.name(score.home, score.away);
+    this.chart.setAttribute("aria-label", describe(game));
+    // A new score alone, by far the most frequent event, leaves the chart as it is.
+    if (!before || ["pattern", "forecast", "settlement"].some((part) => before[part] !== game[part])) this.drawing.want();
     this.values(game);
     this.similar.show(game);
+  }
+
+  remove() {
+    this.node.remove();
+    this.drawing.remove();
+    this.similar.drawing.remove();
   }
 
   values({ score, forecast, settlement, disposition }) {
@@ -90,7 +118,8 @@ export class Card {
 
   point(clientX) {
     const margins = [0, ...(this.game.pattern?.margins ?? [])];
-    const minute = minuteAt(this.svg, clientX);
+    const box = this.chart.getBoundingClientRect();
+    const minute = minuteAt(clientX - box.left, box.width);
     this.readout.textContent =
       minute < margins.length ? `minute ${minute}: ${lead(margins[minute], this.game.score)}` : "";
   }
@@ -131,10 +160,12 @@ function badges(game) {
 class Similar {
   constructor() {
     this.summary = make("summary", "");
-    this.svg = document.createElementNS(SVG, "svg");
-    this.svg.classList.add("chart");
-    this.svg.setAttribute("role", "img");
-    this.svg.setAttribute("aria-label", "Margin paths of the similar games; the table says the same in numbers");
+    this.sides = sides();
+    this.sides.name("home", "away");
+    const { chart, node: plotted } = plot(this.sides.up, this.sides.down);
+    chart.setAttribute("aria-label", "Margin paths of the similar games; the table says the same in numbers");
+    this.chosen = -1;
+    this.drawing = new Drawing(chart, (width, colours) => similarFigure(this.game, this.chosen, width, colours), 0);
     this.rows = make("tbody", "");
     const head = make("tr", "");
     for (const [words, className] of [["game", ""], ["after 6:00", "number"], ["at the half", "number"]]) {
@@ -143,7 +174,7 @@ class Similar {
       head.append(cell);
     }
     this.mix = make("p", "mix");
-    this.node = make("details", "similar", this.summary, this.svg,
+    this.node = make("details", "similar", this.summary, plotted,
       make("table", "", make("thead", "", head), this.rows), this.mix);
     this.node.hidden = true;
     this.node.addEventListener("toggle", () => this.draw());
@@ -154,19 +185,25 @@ class Similar {
     const similar = game.forecast?.similar ?? [];
     this.node.hidden = similar.length === 0;
     this.summary.textContent = `How ${similar.length} such games went on`;
-    const key = game.forecast ? `${game.forecast.prediction_id}/${game.pattern?.margins.length}` : "";
+    const { forecast } = game;
+    const key = forecast ? `${forecast.prediction_id}/${Math.min(forecast.minute, game.pattern?.margins.length ?? 0)}` : "";
     if (key !== this.key) { this.key = key; this.draw(); }
+  }
+
+  choose(place) {
+    this.chosen = place;
+    this.drawing.want();
   }
 
   draw() {
     if (!this.node.open || this.node.hidden) return;
     const { similar, components, weights, model_version: version } = this.game.forecast;
-    drawSimilar(this.svg, this.game, -1);
+    this.choose(-1);
     this.rows.replaceChildren(...similar.map((one, i) => {
       const name = make("td", "", make("span", "pair", `${one.away} at ${one.home}`), make("time", "", one.date));
       const row = make("tr", "", name, make("td", "number", lead(one.change, one)), make("td", "number", lead(one.margin_24, one)));
-      row.addEventListener("pointerenter", () => drawSimilar(this.svg, this.game, i));
-      row.addEventListener("pointerleave", () => drawSimilar(this.svg, this.game, -1));
+      row.addEventListener("pointerenter", () => this.choose(i));
+      row.addEventListener("pointerleave", () => this.choose(-1));
       return row;
     }));
     const parts = Object.entries(components ?? {}).filter(([, points]) => typeof points === "number").map(([name, points]) => {

@@ -1,84 +1,130 @@
-// The margin chart of one game, drawn as SVG by hand: small, sharp, and nothing inline that a strict CSP would refuse.
+// What the charts show, as Plotly figures: pure functions of a game and the theme's colours. No word of the feed goes in
+// here, because Plotly reads markup in its texts; team names stand beside the chart, as plain text.
 
 import { lead } from "./format.js";
 import { covered } from "./night.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const BOX = { width: 360, height: 178, left: 30, right: 26, top: 16, bottom: 22 };
+export const HEIGHT = 172;
 const HALF = 24;
 const OFFICIAL = 18;
+const MARGIN = { l: 30, r: 26, t: 16, b: 22 };
+const FONT = '"Inter", "SF Pro Text", "Segoe UI", system-ui, -apple-system, "Helvetica Neue", Arial, sans-serif';
 
-function draw(tag, attributes, text) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
+const line = (color, width, more) => ({ mode: "lines", line: { color, width, ...more } });
 
-function scales(values) {
-  const low = Math.min(-6, ...values) - 1;
+/** Axes for `values` in points, never so narrow that a basket looks like a landslide; below, room for the away team's name. */
+function layout(values, width, colours) {
   const high = Math.max(6, ...values) + 1;
-  const plotWidth = BOX.width - BOX.left - BOX.right;
-  const plotHeight = BOX.height - BOX.top - BOX.bottom;
+  const least = Math.min(-6, ...values) - 1;
+  const low = least - 0.09 * (high - least);
+  const step = high - low > 36 ? 20 : high - low > 18 ? 10 : 5;
+  const ticks = [];
+  for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) ticks.push(tick);
+  const upright = (minute, color, dash) => (
+    { type: "line", x0: minute, x1: minute, y0: low, y1: high, layer: "below", line: { color, width: 1, dash } });
   return {
-    low, high,
-    x: (minute) => round(BOX.left + (minute / HALF) * plotWidth),
-    y: (margin) => round(BOX.top + ((high - margin) / (high - low)) * plotHeight),
+    width, height: HEIGHT, margin: MARGIN, showlegend: false, hovermode: false, dragmode: false,
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: FONT, size: 10, color: colours.faint },
+    xaxis: {
+      range: [0, HALF], fixedrange: true, showgrid: false, zeroline: false,
+      tickvals: [6, 15, OFFICIAL, HALF], ticktext: ["Q1", "Q2", "6:00", "Half"],
+    },
+    yaxis: {
+      range: [low, high], fixedrange: true, gridcolor: colours.grid, zerolinecolor: colours.faint, zerolinewidth: 1,
+      tickvals: ticks, ticktext: ticks.map((tick) => String(Math.abs(tick))),
+    },
+    shapes: [upright(HALF / 2, colours.grid, "solid"), upright(OFFICIAL, colours.soft, "2px,3px")],
   };
 }
 
-const round = (value) => Math.round(value * 10) / 10;
-const line = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x} ${y}`).join("");
-
-function frame(svg, { x, y, low, high }, score) {
-  const step = high - low > 36 ? 20 : high - low > 18 ? 10 : 5;
-  for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) {
-    svg.append(draw("path", { class: tick === 0 ? "zero" : "grid", d: `M${x(0)} ${y(tick)}H${x(HALF)}` }));
-    svg.append(draw("text", { class: "tick", x: BOX.left - 6, y: y(tick) + 3.5, "text-anchor": "end" },
-      tick === 0 ? "0" : String(Math.abs(tick))));
-  }
-  svg.append(draw("path", { class: "quarter", d: `M${x(12)} ${BOX.top}V${BOX.height - BOX.bottom}` }));
-  svg.append(draw("path", { class: "official", d: `M${x(OFFICIAL)} ${BOX.top}V${BOX.height - BOX.bottom}` }));
-  const under = BOX.height - 7;
-  for (const [minute, label] of [[6, "Q1"], [15, "Q2"], [OFFICIAL, "6:00"], [HALF, "Half"]]) {
-    svg.append(draw("text", { class: "tick", x: x(minute), y: under, "text-anchor": "middle" }, label));
-  }
-  svg.append(draw("text", { class: "side", x: BOX.left + 4, y: BOX.top - 4 }, `▲ ${score.home} leads`));
-  svg.append(draw("text", { class: "side", x: BOX.left + 4, y: BOX.height - BOX.bottom - 5 }, `▼ ${score.away} leads`));
+function pathTraces(margins, colours) {
+  if (!margins.length) return [];
+  const y = [0, ...margins];
+  const path = { uid: "path", x: y.map((_, minute) => minute), y, ...line(colours.ink, 2), fill: "tozeroy", fillcolor: colours.area };
+  if (margins.length >= HALF) return [path];
+  const now = {
+    uid: "now", x: [margins.length], y: y.slice(-1), mode: "markers",
+    marker: { size: 7.5, color: colours.ink, line: { color: colours.card, width: 1.5 } },
+  };
+  return [path, now];
 }
 
-function path(svg, { x, y }, margins) {
-  if (!margins.length) return;
-  const points = [0, ...margins].map((margin, minute) => [x(minute), y(margin)]);
-  const last = points[points.length - 1];
-  svg.append(draw("path", { class: "area", d: `${line(points)}L${last[0]} ${y(0)}L${x(0)} ${y(0)}Z` }));
-  svg.append(draw("path", { class: "path", d: line(points) }));
-  if (margins.length < HALF) svg.append(draw("circle", { class: "now", cx: last[0], cy: last[1], r: 3.2 }));
+function fanTraces({ minute, persistence, lower, point, upper }, colours) {
+  return [
+    { uid: "fan", x: [minute, HALF, HALF], y: [persistence, upper, lower], mode: "none", fill: "toself", fillcolor: colours["accent-fan"] },
+    { uid: "expected", x: [minute, HALF], y: [persistence, point], ...line(colours.accent, 1.4, { dash: "4px,3px" }) },
+  ];
 }
 
-function fan(svg, { x, y }, forecast) {
-  const from = [x(forecast.minute), y(forecast.persistence)];
-  const end = x(HALF);
-  const [low, point, high] = [y(forecast.lower), y(forecast.point), y(forecast.upper)];
-  svg.append(draw("path", { class: "fan", d: `${line([from, [end, high], [end, low]])}Z` }));
-  svg.append(draw("path", { class: "expected", d: line([from, [end, point]]) }));
+function markTraces({ persistence, lower, point, upper }, colours) {
+  return [
+    {
+      uid: "stands", x: [HALF], y: [persistence], mode: "markers", cliponaxis: false,
+      marker: { symbol: "square", size: 9, color: colours.card, line: { color: colours.soft, width: 1.5 } },
+    },
+    {
+      uid: "point", x: [HALF], y: [point], mode: "markers", cliponaxis: false,
+      marker: { symbol: "diamond", size: 10, color: colours.accent, line: { color: colours.card, width: 1.2 } },
+      error_y: {
+        type: "data", symmetric: false, array: [upper - point], arrayminus: [point - lower],
+        color: colours.accent, thickness: 1.8, width: 5,
+      },
+    },
+  ];
 }
 
-function marks(svg, { x, y }, forecast) {
-  const end = x(HALF);
-  const [low, point, high, stands] = [forecast.lower, forecast.point, forecast.upper, forecast.persistence].map(y);
-  svg.append(draw("rect", { class: "stands", x: end - 4, y: stands - 4, width: 8, height: 8 }));
-  svg.append(draw("path", { class: "interval", d: `M${end} ${high}V${low}M${end - 5} ${high}h10M${end - 5} ${low}h10` }));
-  svg.append(draw("path", { class: "point", d: `M${end} ${point - 5.5}l5.5 5.5l-5.5 5.5l-5.5 -5.5Z` }));
+function outcomeTrace(actual, inside, colours) {
+  const color = inside === null ? colours.ink : inside ? colours.good : colours.bad;
+  return {
+    uid: inside === null ? "outcome" : inside ? "outcome-in" : "outcome-out",
+    x: [HALF], y: [actual], mode: "markers+text", cliponaxis: false,
+    marker: { symbol: "circle-open", size: 14, color, line: { width: 2 } },
+    text: [inside === null ? "" : inside ? " ✓" : " ✗"], textposition: "middle right", textfont: { color, size: 13 },
+  };
 }
 
-function outcome(svg, { x, y }, actual, inside) {
-  const [cx, cy] = [x(HALF), y(actual)];
-  const verdict = inside === null ? "" : inside ? "in" : "out";
-  svg.append(draw("circle", { class: `outcome ${verdict}`, cx, cy, r: 7 }));
-  if (inside !== null) {
-    svg.append(draw("text", { class: `verdict ${verdict}`, x: cx + 11, y: cy + 4.5 }, inside ? "✓" : "✗"));
-  }
+/** One game: its margin path, the forecast with its interval, the margin at 6:00 carried on, the outcome. */
+export function marginFigure(game, width, colours) {
+  const margins = game.pattern?.margins ?? [];
+  const { forecast, settlement } = game;
+  const values = [
+    ...margins,
+    ...(forecast ? [forecast.lower, forecast.upper, forecast.persistence] : []),
+    ...(settlement ? [settlement.actual] : []),
+  ];
+  return {
+    data: [
+      ...(forecast ? fanTraces(forecast, colours) : []),
+      ...pathTraces(margins, colours),
+      ...(forecast ? markTraces(forecast, colours) : []),
+      ...(settlement ? [outcomeTrace(settlement.actual, covered(game), colours)] : []),
+    ],
+    layout: layout(values, width, colours),
+  };
+}
+
+/** The similar games' paths beside this one's up to the forecast; `chosen` names the one to bring forward, -1 none. */
+export function similarFigure(game, chosen, width, colours) {
+  const { similar, minute } = game.forecast;
+  const own = [0, ...(game.pattern?.margins ?? [])].slice(0, minute + 1);
+  const along = (paths, from, to) => ({
+    // A null lifts the pen: five games are one trace.
+    x: paths.flatMap((path) => [...path.slice(from, to).map((_, i) => from + i), null]),
+    y: paths.flatMap((path) => [...path.slice(from, to), null]),
+  });
+  const paths = similar.map((one) => one.path);
+  const data = [
+    { uid: "past", ...along(paths, 0, minute + 1), ...line(colours.faint, 1), opacity: 0.45 },
+    { uid: "went-on", ...along(paths, minute), ...line(colours.accent, 1.3), opacity: 0.75 },
+    {
+      uid: "past-end", x: paths.map(() => HALF), y: paths.map((path) => path[HALF] ?? null), mode: "markers",
+      cliponaxis: false, marker: { size: 5.5, color: colours.accent },
+    },
+    { uid: "path", x: own.map((_, i) => i), y: own, ...line(colours.ink, 2) },
+  ];
+  const one = paths[chosen];
+  if (one) data.push({ uid: "chosen", ...along([one], 0), ...line(colours.accent, 2.6) });
+  return { data, layout: layout([...own, ...paths.flat()], width, colours) };
 }
 
 /** Everything the chart says, as one sentence for those who do not see it. */
@@ -94,49 +140,8 @@ export function describe(game) {
   return said.length ? `${said.join("; ")}.` : "No minute played yet.";
 }
 
-/** Draws `game` into `svg`, replacing what was there. */
-export function drawMargins(svg, game) {
-  const margins = game.pattern?.margins ?? [];
-  const { forecast, settlement } = game;
-  const scale = scales([
-    0, ...margins,
-    ...(forecast ? [forecast.lower, forecast.upper, forecast.persistence] : []),
-    ...(settlement ? [settlement.actual] : []),
-  ]);
-  svg.setAttribute("viewBox", `0 0 ${BOX.width} ${BOX.height}`);
-  svg.setAttribute("aria-label", describe(game));
-  svg.replaceChildren();
-  frame(svg, scale, game.score);
-  if (forecast) fan(svg, scale, forecast);
-  path(svg, scale, margins);
-  if (forecast) marks(svg, scale, forecast);
-  if (settlement) outcome(svg, scale, settlement.actual, covered(game));
-}
-
-/** Draws the similar games' paths beside this one's; `highlight` names the one to bring forward. */
-export function drawSimilar(svg, game, highlight) {
-  const margins = game.pattern?.margins ?? [];
-  const { similar, minute } = game.forecast;
-  const scale = scales([0, ...margins, ...similar.flatMap((one) => one.path)]);
-  svg.setAttribute("viewBox", `0 0 ${BOX.width} ${BOX.height}`);
-  svg.replaceChildren();
-  frame(svg, scale, { home: "home", away: "away" });
-  similar.forEach((one, i) => {
-    const points = one.path.map((margin, at) => [scale.x(at), scale.y(margin)]);
-    const chosen = i === highlight ? " chosen" : "";
-    svg.append(draw("path", { class: `past${chosen}`, d: line(points.slice(0, minute + 1)) }));
-    svg.append(draw("path", { class: `went-on${chosen}`, d: line(points.slice(minute)) }));
-    const end = points[points.length - 1];
-    if (end) svg.append(draw("circle", { class: `past-end${chosen}`, cx: end[0], cy: end[1], r: 2.6 }));
-  });
-  const own = [0, ...margins].slice(0, minute + 1).map((margin, at) => [scale.x(at), scale.y(margin)]);
-  svg.append(draw("path", { class: "path", d: line(own) }));
-}
-
-/** The minute (0..24) under a pointer at `clientX`. */
-export function minuteAt(svg, clientX) {
-  const box = svg.getBoundingClientRect();
-  const inside = ((clientX - box.left) / box.width) * BOX.width;
-  const share = (inside - BOX.left) / (BOX.width - BOX.left - BOX.right);
+/** The minute (0..24) at `x` pixels from the left of a chart `width` pixels wide. */
+export function minuteAt(x, width) {
+  const share = (x - MARGIN.l) / (width - MARGIN.l - MARGIN.r);
   return Math.max(0, Math.min(HALF, Math.round(share * HALF)));
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -59,6 +60,11 @@ def card(seen: Seen, game_id: str = GAME) -> str:
     return f'[data-game="{game_id}"]'
 
 
+def trace(name: str) -> str:
+    """A part of a chart as Plotly drew it."""
+    return f".chart .trace{name}"
+
+
 def test_an_empty_board_says_what_to_do(seen: Seen, board: RunningBoard) -> None:
     seen.page.goto(board.url)
     expect(seen.page.locator("#empty")).to_contain_text("make night")
@@ -74,14 +80,14 @@ def test_a_forecast_and_its_outcome_appear_without_reloading(seen: Seen, board: 
     shown = page.locator(card(seen))
     expect(shown).to_contain_text("BOS")
     expect(shown).to_contain_text("Q2 6:00")
-    expect(shown.locator(".fan")).to_have_count(0)
+    expect(shown.locator(trace("fan"))).to_have_count(0)
     expect(page.locator("#date")).to_have_attribute("datetime", "2023-02-03")
     expect(page.locator("#source")).to_have_text("replay of recorded games")
 
     board.add("pattern", GAME, {"minute": 18, "margins": list(range(18))})
     board.add("forecast", GAME, forecast(similar=[SIMILAR]))
-    expect(shown.locator(".fan")).to_have_count(1)
-    expect(shown.locator(".point")).to_have_count(1)
+    expect(shown.locator(trace("fan"))).to_have_count(1)
+    expect(shown.locator(trace("point"))).to_have_count(1)
     expect(shown.locator(".values")).to_contain_text("BOS +5.2")
     expect(shown.locator(".values")).to_contain_text("BOS +4")
     expect(shown).to_contain_text("95% interval PHX +6.1 to BOS +16.4")
@@ -90,7 +96,7 @@ def test_a_forecast_and_its_outcome_appear_without_reloading(seen: Seen, board: 
 
     board.add("settlement", GAME, settlement(7))
     expect(shown.locator(".badges")).to_contain_text("✓ inside")
-    expect(shown.locator(".outcome.in")).to_have_count(1)
+    expect(shown.locator(trace("outcome-in"))).to_have_count(1)
     expect(page.locator("#t-coverage")).to_have_text("1 of 1")
     expect(page.locator("#t-error")).to_contain_text("1.80")
     expect(page.locator("#t-error")).to_contain_text("3.00")
@@ -98,7 +104,7 @@ def test_a_forecast_and_its_outcome_appear_without_reloading(seen: Seen, board: 
     shown.locator("summary").click()
     expect(shown.locator(".similar tbody tr")).to_have_count(1)
     expect(shown.locator(".similar tbody")).to_contain_text("TOR at MIL")
-    expect(shown.locator(".similar .went-on")).to_have_count(1)
+    expect(shown.locator(".similar").locator(trace("went-on"))).to_have_count(1)
     assert seen.errors == []
 
 
@@ -148,7 +154,7 @@ def test_after_a_restart_of_the_board_the_page_resumes_by_itself(seen: Seen) -> 
     stream.add("forecast", GAME, forecast())
     with running_board(stream=stream, port=port):
         expect(page.locator("#connection")).to_have_attribute("data-state", "connected", timeout=30_000)
-        expect(page.locator(card(seen) + " .fan")).to_have_count(1)
+        expect(page.locator(card(seen)).locator(trace("fan"))).to_have_count(1)
         page.close()
 
 
@@ -178,9 +184,87 @@ def test_every_chart_says_in_words_what_it_shows(seen: Seen, board: RunningBoard
         board.add(kind, game_id, data)
     seen.page.goto(board.url)
     expect(seen.page.locator(".card")).to_have_count(8)
-    labels = [chart.get_attribute("aria-label") for chart in seen.page.locator(".plot .chart").all()]
+    labels = [chart.get_attribute("aria-label") for chart in seen.page.locator(".card > .plot .chart").all()]
     assert all(labels)
     assert sum("interval" in (label or "") for label in labels) == 5
+
+
+def test_charts_are_plotlys_own_and_static_under_a_policy_without_inline_script(
+    seen: Seen, board: RunningBoard
+) -> None:
+    for kind, game_id, data in night():
+        board.add(kind, game_id, data)
+    page = seen.page
+    page.goto(board.url)
+    expect(page.locator(trace("outcome-out"))).to_have_count(1)
+    assert page.evaluate("Plotly.version") == "2.35.2"
+    assert page.locator(".modebar").count() == 0
+    assert page.locator(".card .nsewdrag").count() == 0
+    # Plotly's rules are in the page's own style sheet, so it needed no inline one.
+    assert page.locator("style#plotly\\.js-style-global").count() == 0
+    assert seen.errors == []
+
+
+def test_a_chart_off_the_screen_waits_until_it_is_scrolled_to(seen: Seen, board: RunningBoard) -> None:
+    page = seen.page
+    page.set_viewport_size({"width": 390, "height": 500})
+    for kind, game_id, data in night():
+        board.add(kind, game_id, data)
+    page.goto(board.url)
+    expect(page.locator(".card")).to_have_count(8)
+    expect(page.locator(".card").first.locator(trace("path"))).to_have_count(1)
+    last = page.locator(".card").last
+    assert last.locator(".scatterlayer").count() == 0
+    last.scroll_into_view_if_needed()
+    expect(last.locator(trace("path"))).to_have_count(1)
+    assert seen.errors == []
+
+
+def test_without_plotly_the_page_still_says_everything_in_words(seen: Seen, board: RunningBoard) -> None:
+    page = seen.page
+    page.route("**/plotly/*", lambda route: route.abort())
+    board.add("score", GAME, score())
+    board.add("forecast", GAME, forecast())
+    page.goto(board.url)
+    shown = page.locator(card(seen))
+    expect(shown.locator(".chart").first).to_have_attribute(
+        "data-trouble", "The chart cannot be drawn just now. Reload the page."
+    )
+    expect(shown.locator(".values")).to_contain_text("BOS +5.2")
+    expect(shown.locator(".chart").first).to_have_attribute("aria-label", re.compile("interval PHX"))
+
+
+def test_charts_take_the_colours_of_a_theme_that_changes(seen: Seen, board: RunningBoard) -> None:
+    page = seen.page
+    page.emulate_media(color_scheme="light")
+    board.add("score", GAME, score())
+    board.add("pattern", GAME, {"minute": 3, "margins": [1, 2, 4]})
+    page.goto(board.url)
+    path = page.locator(trace("path") + " .js-line")
+    expect(path).to_have_css("stroke", "rgb(25, 28, 32)")
+    page.emulate_media(color_scheme="dark")
+    expect(path).to_have_css("stroke", "rgb(238, 240, 242)")
+
+
+def test_many_events_of_a_card_become_few_drawings(seen: Seen, board: RunningBoard) -> None:
+    page = seen.page
+    board.add("score", GAME, score())
+    board.add("pattern", GAME, {"minute": 1, "margins": [2]})
+    page.goto(board.url)
+    expect(page.locator(card(seen)).locator(trace("path"))).to_have_count(1)
+    page.evaluate("""() => {
+        const react = Plotly.react;
+        window.drawn = 0;
+        Plotly.react = (...all) => { window.drawn += 1; return react(...all); };
+    }""")
+    margins = [(7 * minute) % 5 for minute in range(1, 19)]
+    for minute in range(1, 19):
+        board.add("pattern", GAME, {"minute": minute, "margins": margins[:minute]})
+        board.add("score", GAME, score(home_score=44 + minute))
+    board.add("forecast", GAME, forecast())
+    expect(page.locator(card(seen)).locator(trace("point"))).to_have_count(1)
+    expect(page.locator(card(seen) + " .teams")).to_contain_text("62")
+    assert page.evaluate("window.drawn") <= 10
 
 
 def test_an_earlier_night_can_be_looked_at(seen: Seen, board: RunningBoard) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.datastructures import Headers
 
+from services.board_plotly import PlotlyMissingError, PlotlyScript
 from services.board_reports import list_page, report_page
 from services.board_security import CONTENT_SECURITY_POLICY, origin_allowed
 from services.board_state import Game, Score
@@ -55,8 +59,11 @@ def test_every_answer_carries_the_security_headers(board: RunningBoard, path: st
     assert "server" not in headers
 
 
-def test_the_policy_allows_no_inline_script_or_style() -> None:
+def test_the_policy_allows_no_inline_script_and_of_inline_styles_only_two_by_digest() -> None:
     assert "unsafe" not in CONTENT_SECURITY_POLICY
+    rules = dict(rule.split(" ", 1) for rule in CONTENT_SECURITY_POLICY.split("; "))
+    assert rules["script-src"] == "'self'"
+    assert re.fullmatch(r"'self'( 'sha256-[\w+/]+=*'){2}", rules["style-src"])
     assert "default-src 'none'" in CONTENT_SECURITY_POLICY
 
 
@@ -70,10 +77,41 @@ def test_the_page_has_no_inline_script_style_or_foreign_address(board: RunningBo
 
 
 def test_every_file_the_page_names_is_served(board: RunningBoard) -> None:
-    for name in ("app.js", "card.js", "chart.js", "connection.js", "format.js", "night.js", "style.css", "icon.svg"):
+    for name in ("app.js", "card.js", "chart.js", "connection.js", "drawing.js", "format.js", "night.js", "style.css",
+                 "icon.svg"):  # fmt: skip
         answer = get(board, f"/static/{name}")
         assert answer.status_code == 200, name
         assert "innerHTML" not in answer.text
+        assert answer.headers["cache-control"] == "no-cache"
+
+
+def test_plotly_is_the_wheels_own_kept_for_a_year_under_a_name_that_changes_with_it(board: RunningBoard) -> None:
+    found = re.search(r'<meta name="plotly" content="(/plotly/plotly-[0-9a-f]{16}\.min\.js)">', get(board, "/").text)
+    assert found is not None
+    answer = get(board, found[1])
+    wheel = Path(str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))).read_bytes()
+    assert answer.content == wheel
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    plain = httpx.get(board.url + found[1], headers={"accept-encoding": "identity"})
+    assert plain.content == wheel
+    assert "content-encoding" not in plain.headers
+    assert plain.headers["etag"] != answer.headers["etag"]
+    for etag in (answer.headers["etag"], f'"other", W/{answer.headers["etag"]}'):
+        known = httpx.get(board.url + found[1], headers={"if-none-match": etag})
+        assert (known.status_code, known.content) == (304, b"")
+        assert known.headers["etag"] == answer.headers["etag"]
+
+
+@pytest.mark.parametrize("name", ["plotly-0123456789abcdef.min.js", "plotly.min.js", "..%2fboard.py"])
+def test_another_release_of_plotly_is_not_here(board: RunningBoard, name: str) -> None:
+    assert get(board, f"/plotly/{name}").status_code == 404
+
+
+def test_a_missing_plotly_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(PlotlyMissingError, match=r"install requirements\.lock"):
+        PlotlyScript(tmp_path / "plotly.min.js")
 
 
 @pytest.mark.parametrize("path", ["/static/../board.py", "/static/%2e%2e/board.py", "/static/..%2fsettings.py"])
