@@ -22,6 +22,15 @@ DOCS_PAGE = """<!doctype html>
 </body></html>
 """
 
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "PredictRequest": {
+        "pattern": [2, 4, 3, 3, 5, 7, 6, 8, 9, 9, 7, 8, 10, 12, 11, 9, 8, 10],
+        "alpha": 0.05,
+        "home": "BOS",
+        "away": "NYK",
+    },
+    "RecordActualRequest": {"game_id": "0022200776", "actual_differential": 7},
+}
 _ERRORS = {
     400: "the request cannot be served as it is; the sentence says what to change",
     404: "unknown game",
@@ -74,7 +83,7 @@ def document() -> dict[str, Any]:
 def _post(summary: str, takes: type, gives: type, errors: tuple[int, ...], *, key: bool = False) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": summary,
-        "requestBody": {"required": True, "content": _json(takes)},
+        "requestBody": {"required": True, "content": _json(takes, _EXAMPLES[takes.__name__])},
         "responses": {"200": {"description": "OK", "content": _json(gives)}}
         | {str(code): {"description": _ERRORS[code], "content": _json(ErrorBody)} for code in errors},
     }
@@ -91,5 +100,6 @@ def _post(summary: str, takes: type, gives: type, errors: tuple[int, ...], *, ke
     return {"post": operation}
 
 
-def _json(model: type) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
+def _json(model: type, example: dict[str, Any] | None = None) -> dict[str, Any]:
+    described: dict[str, Any] = {"schema": {"$ref": REF.format(model=model.__name__)}}
+    return {"application/json": described | ({"example": example} if example else {})}
