@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from types import TracebackType
 from typing import Annotated, Any
 
@@ -22,6 +23,15 @@ app = typer.Typer(
     help="Live NBA halftime-margin forecasts.\n\nExample: [bold]./halftime night[/bold] replays one night from tip-off"
     " to report; [bold]./halftime up[/bold] keeps the stack running.",
 )
+
+
+class Feed(StrEnum):
+    """What the poller can follow."""
+
+    NONE = "none"
+    REPLAY = "replay"
+    NBA = "nba"
+
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output, and nothing else there")]
 Speed = Annotated[float | None, typer.Option(help="how many times faster the replay's clock runs", min=1.0, max=600.0)]
@@ -42,7 +52,7 @@ def _print_json(value: object) -> None:
 
 @app.command()
 def up(
-    feed: Annotated[str, typer.Option(help="replay, nba, or none for the stack without a feed")] = "none",
+    feed: Annotated[Feed, typer.Option(help="what the poller follows")] = Feed.NONE,
     league_date: Annotated[
         datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="night to replay")
     ] = None,
@@ -56,11 +66,11 @@ def up(
     from flows.operate import bring_up
 
     settings = _settings(
-        feed=feed if feed != "none" else None,
+        feed=feed.value,
         replay_speed=speed,
         replay_date=league_date.date() if league_date else None,
     )
-    urls = bring_up(settings, live=feed != "none")
+    urls = bring_up(settings, live=feed is not Feed.NONE)
     if as_json:
         _print_json(urls)
     else:

@@ -23,7 +23,9 @@ from services.settings import get_settings
 
 @flow(name="poll-live-games")
 async def poll_live_games(minutes: float = 10.0) -> str:
-    """Polls the feed for ``minutes`` unless another poller holds the lease."""
+    """Polls the feed for ``minutes`` unless there is none or another poller holds the lease."""
+    if get_settings().feed == "none":
+        return "no feed is followed: nothing to do"
     async with wiring.poller(get_settings()) as poller:
         stop = asyncio.Event()
         asyncio.get_running_loop().call_later(minutes * 60, stop.set)
@@ -35,7 +37,9 @@ async def poll_live_games(minutes: float = 10.0) -> str:
 
 @flow(name="run-predictions")
 def run_predictions(minutes: float = 10.0) -> str:
-    """Forecasts from the tick stream for ``minutes`` unless another predictor holds the lease."""
+    """Forecasts from the tick stream for ``minutes`` unless there is no feed or another predictor holds the lease."""
+    if get_settings().feed == "none":
+        return "no feed is followed: nothing to do"
     stop = threading.Event()
     timer = threading.Timer(minutes * 60, stop.set)
     timer.daemon = True

@@ -236,7 +236,11 @@ def supersedes(previous: Snapshot | None, new: Snapshot) -> Verdict:
         # Same clock, no newer edit: more plays at a stopped clock (free throws) or an older copy of them.
         last_new = new.plays[-1].order if new.plays else -1
         last_old = previous.plays[-1].order if previous.plays else -1
-        return Verdict.NEW if last_new > last_old else Verdict.STALE
+        if last_new != last_old:
+            return Verdict.NEW if last_new > last_old else Verdict.STALE
+        # Edit stamps count whole seconds: of two edits within one, nothing tells which came first. Taking the newer
+        # poll mends itself with the next one, while calling it stale would stay wrong until another edit.
+        return Verdict.CORRECTION if new.edited_at == previous.edited_at else Verdict.STALE
     # Game time went down: a replay review can put time back on the clock, an old copy never has a newer edit.
     return Verdict.CORRECTION if newer_edit else Verdict.STALE
 

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     forecaster_workers: int = Field(default=2, ge=1, le=16)
 
     # Feed
-    feed: Literal["replay", "nba"] = "replay"
+    feed: Literal["none", "replay", "nba"] = Field(default="none", description="what the poller follows")
     feed_base_url: str | None = Field(default=None, description="overrides the base URL that `feed` stands for")
     poll_interval_s: float = Field(default=5.0, gt=0, description="seconds of feed time between two polls")
     replay_speed: float = Field(default=60.0, gt=0, description="how many times faster the replay's clock runs")
@@ -158,12 +158,14 @@ class Settings(BaseSettings):
             return self.feed_base_url.rstrip("/")
         if self.feed == "nba":
             return NBA_FEED_URL
+        if self.feed == "none":
+            raise SettingsError("no feed is followed: set HALFTIME_FEED to nba or replay (`./halftime up --feed nba`)")
         return f"http://{self.host}:{self.replay_port}/static/json/liveData"
 
     @property
     def speed(self) -> float:
         """How many feed seconds pass in one wall second: 1 for the real feed."""
-        return 1.0 if self.feed == "nba" else self.replay_speed
+        return self.replay_speed if self.feed == "replay" else 1.0
 
     @property
     def forecaster_url(self) -> str:

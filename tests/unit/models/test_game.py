@@ -147,6 +147,14 @@ class TestSupersedes:
     def test_the_same_clock_with_fewer_plays_and_no_newer_edit_is_stale(self) -> None:
         assert supersedes(self.base, replace(self.base, plays=())) is Verdict.STALE
 
+    def test_a_corrected_score_within_the_same_second_of_edits_is_a_correction(self) -> None:
+        corrected = replace(self.base, plays=(Play(5, 1, 100.0, 3, 0),))
+        assert supersedes(self.base, corrected) is Verdict.CORRECTION
+
+    def test_the_same_plays_with_an_older_edit_and_another_score_are_stale(self) -> None:
+        older = replace(self.base, plays=(Play(5, 1, 100.0, 3, 0),), edited_at=AT - timedelta(seconds=1))
+        assert supersedes(self.base, older) is Verdict.STALE
+
     def test_a_free_throw_at_a_stopped_clock_is_new(self) -> None:
         more = replace(self.base, plays=(*self.base.plays, Play(6, 1, 100.0, 3, 0)))
         assert supersedes(self.base, more) is Verdict.NEW
