@@ -1,23 +1,33 @@
-"""What the board reads from PostgreSQL: a night's games, the list of nights, and reports. Read only.
-
-Similar games are not stored with a prediction, so a forecast read here comes without them; the event stream has them.
-"""
+"""What the board reads from PostgreSQL: a night's games, the list of nights, and reports. Read only."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import Any, cast
 
+import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE, REGULATION_PERIODS, period_length_s, period_start_s
 from models.game import Snapshot, margins
 from services.board_reads import SourceDownError
-from services.board_state import Disposition, Forecast, Game, Pattern, Score, Settlement, StatusName
+from services.board_state import (
+    Disposition,
+    Forecast,
+    Game,
+    Pattern,
+    Score,
+    Settlement,
+    SimilarGame,
+    StatusName,
+)
 from services.database import StoreError, transaction
 
+log = logging.getLogger("board")
+COMPONENTS = ("dejavu", "lstm")
 NEWEST_NIGHT = """
 SELECT g.league_date FROM ticks t JOIN games g USING (game_id) ORDER BY t.seen_at DESC LIMIT 1
 """
@@ -160,8 +170,7 @@ def _settled_score(row: RowMapping, league_date: str) -> Score:
 
 
 def _forecast(row: RowMapping) -> Forecast:
-    components = dict(row["components"])
-    weights = components.pop("weights", {})
+    parts = row["components"]
     return Forecast(
         minute=row["minute"],
         revision=row["revision"],
@@ -172,10 +181,21 @@ def _forecast(row: RowMapping) -> Forecast:
         persistence=float(row["persistence"]),
         model_version=row["model_version"],
         prediction_id=str(row["prediction_id"]),
-        components=components,
-        weights=weights,
+        similar=_similar(row),
+        components={name: parts[name] for name in COMPONENTS if name in parts},
+        weights=parts.get("weights", {}),
         committed_at=row["committed_at"].isoformat(),
     )
+
+
+def _similar(row: RowMapping) -> tuple[SimilarGame, ...]:
+    """The past games that were like this one, as stored with the forecast; older rows have none."""
+    try:
+        return msgspec.convert(row["components"].get("similar", []), tuple[SimilarGame, ...])
+    except msgspec.ValidationError as error:
+        # They only illustrate: the forecast itself stands without them.
+        log.error("similar games of prediction %s cannot be read: %s", row["prediction_id"], error)
+        return ()
 
 
 def _settlement(row: RowMapping) -> Settlement:

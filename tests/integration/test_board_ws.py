@@ -23,6 +23,7 @@ from websockets.sync.connection import Connection
 
 from models.game import Play, Snapshot, Status
 from services.board_reads import SourceDownError
+from services.board_state import SimilarGame
 from services.board_store import BoardStore, status_text
 from services.broadcast import Broadcast, Event
 from services.store import Store
@@ -142,6 +143,35 @@ def test_a_night_is_read_from_the_database_alone(played: Store) -> None:
     assert (game.settlement.actual, game.settlement.covered, game.settlement.error) == (7.0, True, 2.5)
     assert game.disposition is not None
     assert game.disposition.disposition == "forecast"
+
+
+def test_a_forecast_from_the_database_brings_its_similar_games_and_components(store: Store) -> None:
+    path = list(range(25))
+    similar = {
+        "game_id": "0021900001", "date": "2019-11-02", "home": "MIL", "away": "TOR", "similarity_distance": 1.5,
+        "pattern": path[1:19], "path": path, "change": 6, "margin_24": 24,
+    }  # fmt: skip
+    weights = {"dejavu": 0.25, "lstm": 0.75, "persistence": 0.0}
+    parts = {"dejavu": 4.0, "lstm": 4.75, "persistence": 3.0, "weights": weights, "similar": [similar] * 5}
+    store.upsert_games([game_row()])
+    store.record_official(prediction_row(components=parts), official_row())
+    (game,) = BoardStore(store.engine).games(NIGHT.isoformat())
+    assert game.forecast is not None
+    assert game.forecast.similar == (SimilarGame("2019-11-02", "MIL", "TOR", 6.0, 24.0, tuple(map(float, path))),) * 5
+    assert game.forecast.components == {"dejavu": 4.0, "lstm": 4.75}
+    assert game.forecast.weights == weights
+
+
+def test_similar_games_that_cannot_be_read_do_not_hide_the_forecast(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.upsert_games([game_row()])
+    row = prediction_row(components={"dejavu": 4.0, "lstm": 4.75, "similar": [{"date": 3}]})
+    store.record_official(row, official_row())
+    (game,) = BoardStore(store.engine).games(NIGHT.isoformat())
+    assert game.forecast is not None
+    assert (game.forecast.point, game.forecast.similar) == (4.5, ())
+    assert str(row.id) in caplog.text
 
 
 def test_a_date_that_was_only_history_shows_its_results(played: Store) -> None:
