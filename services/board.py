@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -30,7 +30,7 @@ from services.board_security import SecurityHeaders
 from services.board_server import listen, make_server
 from services.board_socket import BoardSocket
 from services.board_store import BoardStore
-from services.broadcast import AsyncBroadcast, BroadcastUnavailable, Event
+from services.broadcast import AsyncBroadcast, Batch, BroadcastUnavailable
 from services.database import make_engine
 from services.settings import Settings, SettingsError, get_settings
 from services.telemetry import configure_logging
@@ -48,8 +48,8 @@ class StreamSource:
     def __init__(self, broadcast: AsyncBroadcast) -> None:
         self._broadcast = broadcast
 
-    async def read_after(self, last_id: str, *, block_ms: int, count: int) -> Sequence[Event]:
-        """Events after ``last_id``. Raises SourceDownError."""
+    async def read_after(self, last_id: str, *, block_ms: int, count: int) -> Batch:
+        """Events after ``last_id``, and where to read on. Raises SourceDownError."""
         try:
             return await self._broadcast.read_after(last_id, block_ms=block_ms, count=count)
         except BroadcastUnavailable as error:

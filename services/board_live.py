@@ -22,16 +22,19 @@ from services.hub import FIRST_ID, Hub, Message, id_key
 
 BATCH = 500
 BREATH = 32
-IDLE_S = 0.01
 BLOCK_MS = 1000
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
 
 
 class EventSource(Protocol):
-    """Where events come from. ``read_after`` answers [] when nothing came in time; raises SourceDownError."""
+    """Where events come from; ``read_after`` raises SourceDownError.
 
-    async def read_after(self, last_id: str, *, block_ms: int, count: int) -> Sequence[EventLike]: ...
+    It answers the events after ``last_id`` and the id to read on from: beyond the last event when entries behind it
+    could not be read, ``last_id`` itself when nothing came in ``block_ms``.
+    """
+
+    async def read_after(self, last_id: str, *, block_ms: int, count: int) -> tuple[Sequence[EventLike], str]: ...
 
 
 class Live:
@@ -93,10 +96,13 @@ class Live:
         """Everything the stream still holds, then what only the database knows of the night that is on."""
         nights, last_id = Nights(), FIRST_ID
         try:
-            while events := await self._source.read_after(last_id, block_ms=0, count=BATCH):
+            while True:
+                events, read_to = await self._source.read_after(last_id, block_ms=0, count=BATCH)
                 for event in events:
-                    last_id = event.id
                     self._take(nights, event)
+                if read_to == last_id:
+                    break
+                last_id = read_to
         except SourceDownError:
             if not self.ready.is_set():
                 await self._add_stored(self.nights)
@@ -120,11 +126,8 @@ class Live:
             self._log.warning("database is down: the board starts from the event stream alone", reason=str(error))
 
     async def _follow_once(self) -> None:
-        events = await self._source.read_after(self.hub.newest, block_ms=BLOCK_MS, count=BATCH)
+        events, read_to = await self._source.read_after(self.hub.newest, block_ms=BLOCK_MS, count=BATCH)
         self._mark(up=True)
-        if not events:
-            # Entries that the stream itself left out as unreadable come back at once; do not spin on them.
-            await asyncio.sleep(IDLE_S)
         for place, event in enumerate(events):
             if place % BREATH == BREATH - 1:
                 # Lets the senders take what they have, or a burst alone would cost quick clients their places.
@@ -138,6 +141,7 @@ class Live:
                 self.hub.publish(Message(event.id, state_text(self.nights, event.id)))
             else:
                 self.hub.advance(event.id)
+        self.hub.advance(read_to)
 
     def _take(self, nights: Nights, event: EventLike) -> Change:
         try:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import DataError
 
@@ -41,6 +41,13 @@ class Event:
     at: datetime
     data: dict[str, Any] = field(default_factory=dict)
     id: str = ""
+
+
+class Batch(NamedTuple):
+    """What a read found; ``last_id`` is where to read on, past entries that could not be read too."""
+
+    events: list[Event]
+    last_id: str
 
 
 def encode(event: Event) -> dict[str, str]:
@@ -104,8 +111,8 @@ class Broadcast:
         except DataError as error:
             raise EventError(f"{event.type} event of {event.game_id}: {error}") from error
 
-    def read_after(self, after: str, *, block_ms: int = 0, count: int = 500) -> list[Event]:
-        """Events after an id, oldest first; [] when none came within ``block_ms`` (2 s at most).
+    def read_after(self, after: str, *, block_ms: int = 0, count: int = 500) -> Batch:
+        """Events after an id, oldest first; none and that id again when none came within ``block_ms`` (2 s at most).
 
         Raises BroadcastUnavailable, EventError.
         """
@@ -114,7 +121,7 @@ class Broadcast:
             reply = self._redis.xread({self.key: after}, count=count, block=block(block_ms))
         except UNAVAILABLE as error:
             raise BroadcastUnavailable(f"event stream unavailable: {error}") from error
-        return _events(reply)
+        return _batch(reply, after)
 
     def latest_id(self) -> str:
         """Id of the newest event; ``0-0`` before the first. Raises BroadcastUnavailable."""
@@ -143,16 +150,17 @@ class AsyncBroadcast:
         self._redis: Any = connect_async(url)
         self.key = f"{prefix}:events"
 
-    async def read_after(self, after: str, *, block_ms: int = 1000, count: int = 500) -> list[Event]:
-        """Events after an id, oldest first; [] when none came within ``block_ms`` (2 s at most).
+    async def read_after(self, after: str, *, block_ms: int = 1000, count: int = 500) -> Batch:
+        """Events after an id, oldest first; none and that id again when none came within ``block_ms`` (2 s at most).
 
         Raises BroadcastUnavailable, EventError.
         """
         place(after)
         try:
-            return _events(await self._redis.xread({self.key: after}, count=count, block=block(block_ms)))
+            reply = await self._redis.xread({self.key: after}, count=count, block=block(block_ms))
         except UNAVAILABLE as error:
             raise BroadcastUnavailable(f"event stream unavailable: {error}") from error
+        return _batch(reply, after)
 
     async def latest_id(self) -> str:
         """Id of the newest event; ``0-0`` before the first. Raises BroadcastUnavailable."""
@@ -174,15 +182,16 @@ class AsyncBroadcast:
         await self._redis.aclose()
 
 
-def _events(reply: Sequence[Any]) -> list[Event]:
-    events = []
+def _batch(reply: Sequence[Any], after: str) -> Batch:
+    events, last_id = [], after
     for entry_id, fields in reply[0][1] if reply else ():
+        last_id = str(entry_id)
         try:
-            events.append(decode(str(entry_id), fields))
+            events.append(decode(last_id, fields))
         except EventError as error:
-            # One that cannot be read must not hold up those behind it.
+            # One that cannot be read must not hold up those behind it, nor be read again.
             log.warning("event left out: %s", error)
-    return events
+    return Batch(events, last_id)
 
 
 def _first_id(entries: Sequence[Any]) -> str | None:

@@ -27,15 +27,17 @@ def broadcast(redis_url: str, redis_prefix: str) -> Broadcast:
 
 
 def test_a_reader_gets_what_follows_its_place(broadcast: Broadcast) -> None:
-    assert (broadcast.latest_id(), broadcast.read_after(FIRST_ID)) == (FIRST_ID, [])
+    assert (broadcast.latest_id(), broadcast.read_after(FIRST_ID)) == (FIRST_ID, ([], FIRST_ID))
     ids = [broadcast.publish(event(number)) for number in range(5)]
-    assert [one.id for one in broadcast.read_after(FIRST_ID)] == ids
-    found = broadcast.read_after(ids[2])
+    assert [one.id for one in broadcast.read_after(FIRST_ID).events] == ids
+    found, last_id = broadcast.read_after(ids[2])
+    assert last_id == ids[4]
     assert [one.data for one in found] == [{"home": 3}, {"home": 4}]
     assert (found[0].type, found[0].game_id, found[0].at) == ("score", "0022200781", NOON)
-    assert broadcast.read_after(ids[4]) == []
+    assert broadcast.read_after(ids[4]) == ([], ids[4])
     assert broadcast.latest_id() == ids[4]
-    assert len(broadcast.read_after(FIRST_ID, count=2)) == 2
+    first = broadcast.read_after(FIRST_ID, count=2)
+    assert (len(first.events), first.last_id) == (2, ids[1])
 
 
 def test_every_reader_sees_everything_with_the_same_ids(
@@ -47,12 +49,12 @@ def test_every_reader_sees_everything_with_the_same_ids(
 
 async def test_a_waiting_reader_wakes_up(broadcast: Broadcast, redis_url: str, redis_prefix: str) -> None:
     reader = AsyncBroadcast(redis_url, redis_prefix)
-    assert await reader.read_after(FIRST_ID, block_ms=0) == []
-    assert await reader.read_after(FIRST_ID, block_ms=20) == []
+    assert await reader.read_after(FIRST_ID, block_ms=0) == ([], FIRST_ID)
+    assert await reader.read_after(FIRST_ID, block_ms=20) == ([], FIRST_ID)
     waiting = asyncio.create_task(reader.read_after(FIRST_ID, block_ms=2000))
     await asyncio.sleep(0)
     entry = await asyncio.to_thread(broadcast.publish, event())
-    assert [one.id for one in await waiting] == [entry]
+    assert [one.id for one in (await waiting).events] == [entry]
     assert await reader.latest_id() == entry
     await reader.close()
 
@@ -81,7 +83,7 @@ def test_what_is_no_event_is_refused(broadcast: Broadcast, wrong: dict[str, Any]
         broadcast.publish(event(**wrong))
     with pytest.raises(EventError, match="time zone"):
         broadcast.publish(event(at=datetime(2023, 2, 3)))
-    assert broadcast.read_after(FIRST_ID) == []
+    assert broadcast.read_after(FIRST_ID).events == []
 
 
 @pytest.mark.parametrize("place", ["", "1", "$", "0-0-0", "-", "+", "1-x", "１-0", "9" * 50 + "-0"])
@@ -92,10 +94,19 @@ def test_an_id_that_is_none_is_refused(broadcast: Broadcast, place: str) -> None
         broadcast.has_gap(place)
 
 
-def test_an_entry_that_cannot_be_read_holds_nothing_up(broadcast: Broadcast, redis_url: str) -> None:
-    redis.Redis.from_url(redis_url).xadd(broadcast.key, {"type": "score"})
+async def test_an_entry_that_cannot_be_read_holds_nothing_up(
+    broadcast: Broadcast, redis_url: str, redis_prefix: str
+) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.xadd(broadcast.key, {"type": "score"})
     broadcast.publish(event(7))
-    assert [one.data for one in broadcast.read_after(FIRST_ID)] == [{"home": 7}]
+    assert [one.data for one in broadcast.read_after(FIRST_ID).events] == [{"home": 7}]
+    last_id = client.xadd(broadcast.key, {"type": "gossip", "data": "{}"}).decode()
+    reader = AsyncBroadcast(redis_url, redis_prefix)
+    for events, read_to in (broadcast.read_after(FIRST_ID), await reader.read_after(FIRST_ID)):
+        assert [one.data for one in events] == [{"home": 7}]
+        assert read_to == last_id, "it is passed, or a reader at the end would read it again and again"
+    await reader.close()
 
 
 async def test_a_server_that_is_away_is_a_named_error() -> None:

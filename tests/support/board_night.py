@@ -18,10 +18,11 @@ PAIRS = (("BOS", "PHX"), ("IND", "SAC"), ("DET", "CHA"), ("HOU", "TOR"), ("MEM",
 
 
 class MemoryStream:
-    """An event source in memory; ``down`` makes it unreachable."""
+    """An event source in memory; ``down`` makes it unreachable, ``unreadable`` ids are left out of its answers."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.unreadable: set[str] = set()
         self.down = False
 
     def add(self, kind: Any, game_id: str, data: dict[str, Any], at: datetime | None = None) -> Event:
@@ -31,14 +32,15 @@ class MemoryStream:
         self.events.append(event)
         return event
 
-    async def read_after(self, last_id: str, *, block_ms: int, count: int) -> Sequence[EventLike]:
-        """Events with a later id; waits a moment when there are none and ``block_ms`` allows it."""
+    async def read_after(self, last_id: str, *, block_ms: int, count: int) -> tuple[Sequence[EventLike], str]:
+        """Events with a later id, and where to read on; waits a moment when there are none and ``block_ms`` allows."""
         if self.down:
             raise SourceDownError("the stream was taken down")
         found = [event for event in self.events if id_key(event.id) > id_key(last_id)][:count]
         if not found and block_ms:
             await asyncio.sleep(0.01)
-        return found
+        readable = [event for event in found if event.id not in self.unreadable]
+        return readable, found[-1].id if found else last_id
 
 
 class MemoryStore:

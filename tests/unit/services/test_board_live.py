@@ -1,0 +1,56 @@
+"""Following the event stream: what a read hands over, and where the next one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.board_live import Live
+from tests.support.board_night import MemoryStore, MemoryStream, score
+from tests.support.waiting import until
+
+GAME = "0022200760"
+
+
+@asynccontextmanager
+async def following(stream: MemoryStream) -> AsyncIterator[Live]:
+    live = Live(stream, MemoryStore())
+    task = asyncio.create_task(live.run())
+    try:
+        await asyncio.wait_for(live.ready.wait(), 10)
+        yield live
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_unreadable_entries_at_the_end_are_passed_while_catching_up() -> None:
+    stream = MemoryStream()
+    stream.add("score", GAME, score())
+    last = stream.add("score", GAME, {})
+    stream.unreadable.add(last.id)
+    async with following(stream) as live:
+        assert live.hub.newest == last.id
+        assert len(live.nights.games()) == 1
+
+
+async def test_a_whole_batch_of_unreadable_entries_does_not_end_the_catching_up() -> None:
+    stream = MemoryStream()
+    stream.unreadable.update(stream.add("score", GAME, {}).id for _ in range(600))
+    stream.add("score", GAME, score())
+    async with following(stream) as live:
+        assert len(live.nights.games()) == 1
+
+
+async def test_unreadable_entries_at_the_end_are_passed_while_following() -> None:
+    stream = MemoryStream()
+    stream.add("score", GAME, score())
+    async with following(stream) as live:
+        stream.unreadable.add(f"{1000 + len(stream.events) + 1}-0")
+        last = stream.add("score", GAME, {})
+        await asyncio.to_thread(until, lambda: live.hub.newest == last.id)
+        client = live.hub.join(last.id)
+        after = stream.add("score", GAME, score(home_score=46))
+        await client.next()
+        assert after.id in await client.next()
