@@ -7,7 +7,6 @@ import os
 import sys
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -274,22 +273,18 @@ def reproduce(
 OURS = frozenset({"flows", "bentos", "monitoring", "services", "models", "infra"})
 
 
-def _say_plainly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Our own errors name what to do and are printed as that sentence; anything else is a bug: a traceback."""
-    if kind.__module__.partition(".")[0] in OURS or isinstance(error, ValidationError):
-        sys.stderr.write(f"halftime: {error}\n")
-    else:
-        sys.__excepthook__(kind, error, trace)
-
-
 def main() -> None:
-    """Entry point."""
+    """Entry point. Our own errors name what to do and are printed as that sentence; anything else is a bug."""
     from services.telemetry import configure_logging
 
     # Warnings only: the progress display and the report are what a person reads here.
     configure_logging(os.environ.get("HALFTIME_LOG_LEVEL", "WARNING"))
-    sys.excepthook = _say_plainly
-    app()
+    try:
+        app()
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in OURS and not isinstance(error, ValidationError):
+            raise
+        sys.exit(f"halftime: {error}")
 
 
 if __name__ == "__main__":

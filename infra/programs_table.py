@@ -109,6 +109,7 @@ def predictor(settings: Settings) -> Service:
         python("-m", "flows.predictor"),
         env=ours(settings),
         depends_on=("migrate", "redis", "forecaster"),
+        ends_before=("prefect",),
         settle_s=2.0,
     )
 
@@ -143,5 +144,6 @@ def poller(settings: Settings) -> Service:
         python("-m", "flows.poller"),
         env=ours(settings),
         depends_on=("migrate", "redis", "replay"),
+        ends_before=("prefect",),
         settle_s=2.0,
     )

@@ -36,6 +36,7 @@ class Service:
     `ready` answers None once it can be used (without one: when it has lived `settle_s`); `alive` is asked afterwards
     and defaults to `ready`. `prepare` runs before every start, `finish` once it is ready, both off the supervisor's
     thread. A `task` runs to its end with status 0 instead of staying. `command` is called before every start.
+    `ends_before` names services that it can do without but has a last word for when the stack stops.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Service:
     ready: Check | None = None
     alive: Check | None = None
     depends_on: tuple[str, ...] = ()
+    ends_before: tuple[str, ...] = ()
     prepare: Callable[[], object] | None = None
     finish: Callable[[], object] | None = None
     task: bool = False

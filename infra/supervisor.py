@@ -179,7 +179,9 @@ class Supervisor:
         """End these in waves: first those that none of the others depends on."""
         left = {runner.service.name: runner for runner in runners}
         while left:
-            needed = {name for runner in left.values() for name in runner.service.depends_on}
+            needed = {
+                name for runner in left.values() for name in (*runner.service.depends_on, *runner.service.ends_before)
+            }
             wave = [runner for name, runner in left.items() if name not in needed] or list(left.values())
             for runner in wave:
                 runner.ask_to_stop()

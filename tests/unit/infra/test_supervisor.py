@@ -68,6 +68,14 @@ def test_services_end_before_what_they_depend_on(bench: Bench) -> None:
     assert [event.service for event in bench.events if event.state is State.STOPPED] == ["program", "store"]
 
 
+def test_a_service_with_a_last_word_ends_first_but_starts_without_the_other(bench: Bench) -> None:
+    asleep = fake("prefect", ready=lambda: "not yet")
+    bench.supervisor.add([asleep, fake("poller", ends_before=("prefect",))])
+    bench.supervisor.wait_ready(["poller"], timeout_s=30)
+    bench.supervisor.stop()
+    assert [event.service for event in bench.events if event.state is State.STOPPED] == ["poller", "prefect"]
+
+
 def test_a_task_runs_to_its_end_and_counts_as_up(bench: Bench, tmp_path: Path) -> None:
     mark = tmp_path / "migrated"
     bench.start(
