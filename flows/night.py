@@ -107,7 +107,7 @@ def run_night(
             watch.stage("nightly flows: recalibrate, report")
             run_nightly(settings, night)
         with wiring.store(settings) as store:
-            report = build_report(store, night)
+            report = build_report(store, night, settings.league_source)
         write_page(settings, report)
         if hold is not None:
             hold()

@@ -17,14 +17,21 @@ from infra.detached import read_status, start_detached
 from infra.doctor import Check, check_all
 from infra.runfile import StackStatus
 from services.replay_control import ReplayControl
-from services.settings import Settings
+from services.settings import Settings, SettingsError
 
 
 def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
     """Starts the stack, loads history and trains a champion when there is none; returns name -> URL.
 
-    With ``live`` the poller and predictor follow the feed in force. Raises what starting and training raise.
+    With ``live`` the poller and predictor follow the feed in force. Raises SettingsError and what
+    starting and training raise.
     """
+    if live and settings.feed == "nba" and settings.league_source == "simulated":
+        raise SettingsError(
+            "live NBA games cannot be forecast from the simulated league: set HALFTIME_DATA to recorded games, or run"
+            " `./halftime up`, `./halftime backfill --source archive --seasons 2018-2024` and start again with"
+            " HALFTIME_SOURCE=archive"
+        )
     names: tuple[str, ...] = services_table.UP
     night: date = datetime.now(UTC).date()
     replaying = live and settings.feed == "replay"
