@@ -121,5 +121,5 @@ def test_no_version_of_a_model_stands_in_the_source() -> None:
 
 @pytest.mark.parametrize("sign", ["[x]", "[X]", "\u2705", "\u2611", "\u2714"])
 def test_no_list_arrives_ticked(sign: str) -> None:
-    pages = [path for path in ROOT.glob("*.md")] + sorted((ROOT / "docs").glob("*.md"))
+    pages = list(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
     assert [path.name for path in pages if sign in path.read_text(encoding="utf-8")] == []
