@@ -51,7 +51,7 @@ def _print_json(value: object) -> None:
 
 @app.command()
 def up(
-    feed: Annotated[Feed, typer.Option(help="what the poller follows")] = Feed.NONE,
+    feed: Annotated[Feed | None, typer.Option(help="what the poller follows; unset: HALFTIME_FEED, else none")] = None,
     league_date: Annotated[
         datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="night to replay")
     ] = None,
@@ -65,11 +65,11 @@ def up(
     from flows.operate import bring_up
 
     settings = _settings(
-        feed=feed.value,
+        feed=feed.value if feed else None,
         replay_speed=speed,
         replay_date=league_date.date() if league_date else None,
     )
-    urls = bring_up(settings, live=feed is not Feed.NONE)
+    urls = bring_up(settings, live=settings.feed != "none")
     if as_json:
         _print_json(urls)
     else:

@@ -15,7 +15,7 @@ from flows.slate import check_night, pick_night
 from infra import services_table
 from infra.detached import read_status, start_detached
 from infra.doctor import Check, check_all
-from infra.runfile import StackStatus
+from infra.runfile import StackRunningError, StackStatus
 from services.replay_control import ReplayControl
 from services.settings import Settings, SettingsError
 
@@ -32,6 +32,9 @@ def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
             " `./halftime up`, `./halftime backfill --source archive --seasons 2018-2024` and start again with"
             " HALFTIME_SOURCE=archive"
         )
+    running = read_status(settings)
+    if live and running is not None and running.running and running.service("poller") is None:
+        raise StackRunningError("a stack without a feed runs over this data folder: `make down` first")
     names: tuple[str, ...] = services_table.UP
     night: date = datetime.now(UTC).date()
     replaying = live and settings.feed == "replay"

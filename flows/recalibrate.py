@@ -86,7 +86,7 @@ def recalibrate(settings: Settings, *, league_date: date | None = None) -> Recal
 def settled_games(store: Store, settings: Settings, champion: Ensemble, upto: date | None) -> list[SettledGame]:
     """Games settled for good after the champion's calibration ended, each with what the forecaster was given."""
     since = champion.trained_through + timedelta(days=1)
-    frame = store.settled_since(since, source=settings.league_source, minute=OFFICIAL_MINUTE)
+    frame = store.settled_since(since, source=wiring.feed_source(settings), minute=OFFICIAL_MINUTE)
     return [
         SettledGame(
             game_id=str(row["game_id"]),

@@ -89,26 +89,27 @@ def write_page(settings: Settings, report: NightReport) -> Path:
 
 def nightly_report(settings: Settings, *, league_date: date | None = None) -> NightlyResult:
     """Builds and stores both reports of ``league_date`` (unset: the newest night with a forecast). Raises NoNight."""
+    source = wiring.feed_source(settings)
     with wiring.store(settings) as store:
-        night = league_date or store.newest_night()
+        night = league_date or store.newest_night(source)
         if night is None:
             raise NoNight("no night has been forecast yet: run `make night`, or `./halftime up` while games are played")
-        report = build_report(store, night, None if settings.feed == "nba" else settings.league_source)
+        report = build_report(store, night, source)
         night_id = store.record_report(NIGHT, night, report.model_dump(mode="json"), report.model.version or "")
         write_page(settings, report)
-        evidently_id, status = _evidently(store, report)
+        evidently_id, status = _evidently(store, settings, report)
         _performance(store, settings, report)
     return NightlyResult(night, night_id, evidently_id, status, report.totals.settled)
 
 
-def _evidently(store: Store, report: NightReport) -> tuple[int | None, str]:
+def _evidently(store: Store, settings: Settings, report: NightReport) -> tuple[int | None, str]:
     # Importing Evidently costs two seconds and 300 MB: only here, where it is used.
     from monitoring.reports import KIND, build_evidently_report, history_frame, settled_frame
 
     night = report.league_date
     since = night - timedelta(days=WINDOW_DAYS - 1)
     current = settled_frame(settled_rows(store.engine, report.source, since, night))
-    past = store.history_frame(report.source, before=since).tail(REFERENCE_GAMES)
+    past = store.history_frame(settings.league_source, before=since).tail(REFERENCE_GAMES)
     reference = history_frame(past[list(MARGIN_COLUMNS)].to_numpy(), OFFICIAL_MINUTE) if len(past) else None
     made = build_evidently_report(
         current, reference, window=f"{report.source} games of {since} to {night}", model_version=report.model.version

@@ -27,7 +27,9 @@ _OFFICIAL = text(
     WHERE s.minute = :minute AND s.game_id = ANY(:games)
     """
 )
-_NEWEST = text("SELECT max(g.league_date) FROM games g JOIN official_forecasts f USING (game_id)")
+_NEWEST = text(
+    "SELECT max(g.league_date) FROM games g JOIN official_forecasts f USING (game_id) WHERE g.source = :source"
+)
 _ACTUALS = text("SELECT * FROM standing_actuals WHERE game_id = ANY(:games)")
 _SETTLED = text(
     """
@@ -80,10 +82,10 @@ class NightStore:
 
     engine: Engine
 
-    def newest_night(self) -> date | None:
-        """The latest league date with an official forecast, or None."""
+    def newest_night(self, source: str) -> date | None:
+        """The latest league date of ``source`` with an official forecast, or None."""
         with transaction(self.engine) as connection:
-            found: date | None = connection.execute(_NEWEST).scalar_one_or_none()
+            found: date | None = connection.execute(_NEWEST, {"source": source}).scalar_one_or_none()
         return found
 
     def night(self, league_date: date, source: str | None = None, minute: int = 18) -> Night:
