@@ -29,7 +29,10 @@ function showTotals() {
   at("totals").hidden = totals.games === 0;
   at("empty").hidden = totals.games > 0 || !drawn;
   at("t-games").textContent = String(totals.games);
-  at("t-games-note").textContent = `${totals.live} live · ${totals.final} final`;
+  at("t-games-note").textContent = [
+    totals.live || !totals.final ? `${totals.live} live` : "", `${totals.final} final`,
+    totals.silent ? `${totals.silent} left before the end` : "",
+  ].filter(Boolean).join(" · ");
   at("t-forecasts").textContent = String(totals.forecast);
   at("t-forecasts-note").textContent = `${totals.missed} missed · ${totals.void} void`;
   const settled = totals.settled.length;
@@ -80,11 +83,15 @@ function showCards() {
   inOrder.forEach((game, place) => {
     let card = cards.get(game.game_id);
     if (!card) cards.set(game.game_id, (card = new Card(game.game_id)));
-    if (card.game !== game) card.show(game);
+    const silent = night.silent(game);
+    if (card.game !== game || card.silent !== silent) card.show(game, silent);
     // Moving a node that is in its place already would drop focus and close what is being read.
     if (grid.children[place] !== card.node) grid.insertBefore(card.node, grid.children[place] ?? null);
   });
 }
+
+// Silence is no event.
+setInterval(render, 60_000);
 
 let waiting = false;
 function render() {
@@ -100,7 +107,10 @@ function render() {
 }
 
 function hear(message) {
-  if (message.type === "heartbeat") return;
+  if (message.type === "heartbeat") {
+    night.setClock(message.at);
+    return;
+  }
   if (message.type === "resumed") return;
   if (message.type === "state") {
     night.replace(message);

@@ -68,9 +68,11 @@ export class Card {
     chart.addEventListener("pointerleave", () => { this.readout.textContent = ""; });
   }
 
-  show(game) {
+  /** `silent`: it was live when it was last heard of, long ago. */
+  show(game, silent) {
     const before = this.game;
     this.game = game;
+    this.silent = silent;
     const { score } = game;
     for (const [side, code, points, other] of [
       [this.away, score.away, score.away_score, score.home_score],
@@ -80,8 +82,8 @@ export class Card {
       side.score.textContent = score.status === "scheduled" || score.status === "postponed" ? "" : String(points);
       side.code.parentElement.classList.toggle("leads", points > other);
     }
-    this.node.dataset.status = score.status;
-    this.clock.textContent = whereItIs(score);
+    this.node.dataset.status = silent ? "silent" : score.status;
+    this.clock.textContent = whereItIs(score, silent);
     this.badges.replaceChildren(...badges(game));
     this.sides.name(score.home, score.away);
     this.chart.setAttribute("aria-label", describe(game));
@@ -101,17 +103,17 @@ export class Card {
     const text = (node, words) => { node.textContent = words; node.classList.toggle("none", words === "–"); };
     const over = ["missed", "void"].includes(disposition?.disposition);
     this.figures.hidden = over && !forecast && !settlement;
-    text(this.forecast.text, forecast ? lead(forecast.point, score) : "–");
+    text(this.forecast.text, forecast ? lead(forecast.point, score, 1) : "–");
     text(this.stands.text, forecast ? lead(forecast.persistence, score) : "–");
     text(this.outcome.text, settlement ? lead(settlement.actual, score) : "–");
     if (forecast) {
       const off = settlement ? ` · off by ${Math.abs(forecast.point - settlement.actual).toFixed(1)}` : "";
       this.interval.textContent =
-        `${level(forecast.alpha)} interval ${lead(forecast.lower, score)} to ${lead(forecast.upper, score)}${off}`;
+        `${level(forecast.alpha)} interval ${lead(forecast.lower, score, 1)} to ${lead(forecast.upper, score, 1)}${off}`;
     } else if (disposition?.reason) {
       this.interval.textContent = disposition.reason;
     } else {
-      this.interval.textContent = score.status === "live" || score.status === "scheduled"
+      this.interval.textContent = !this.silent && ["live", "scheduled"].includes(score.status)
         ? "Forecast due at 6:00 of the second quarter" : "";
     }
   }

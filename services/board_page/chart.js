@@ -56,15 +56,16 @@ function fanTraces({ minute, persistence, lower, point, upper }, colours) {
   ];
 }
 
+// The three marks at the half are of three sizes, so that all are seen when they fall on one another.
 function markTraces({ persistence, lower, point, upper }, colours) {
   return [
     {
       uid: "stands", x: [HALF], y: [persistence], mode: "markers", cliponaxis: false,
-      marker: { symbol: "square", size: 9, color: colours.card, line: { color: colours.soft, width: 1.5 } },
+      marker: { symbol: "square", size: 12, color: colours.card, line: { color: colours.soft, width: 1.5 } },
     },
     {
       uid: "point", x: [HALF], y: [point], mode: "markers", cliponaxis: false,
-      marker: { symbol: "diamond", size: 10, color: colours.accent, line: { color: colours.card, width: 1.2 } },
+      marker: { symbol: "diamond", size: 9.5, color: colours.accent, line: { color: colours.card, width: 1 } },
       error_y: {
         type: "data", symmetric: false, array: [upper - point], arrayminus: [point - lower],
         color: colours.accent, thickness: 1.8, width: 5,
@@ -78,7 +79,7 @@ function outcomeTrace(actual, inside, colours) {
   return {
     uid: inside === null ? "outcome" : inside ? "outcome-in" : "outcome-out",
     x: [HALF], y: [actual], mode: "markers+text", cliponaxis: false,
-    marker: { symbol: "circle-open", size: 14, color, line: { width: 2 } },
+    marker: { symbol: "circle-open", size: 17, color, line: { width: 2 } },
     text: [inside === null ? "" : inside ? " ✓" : " ✗"], textposition: "middle right", textfont: { color, size: 13 },
   };
 }
@@ -134,7 +135,7 @@ export function describe(game) {
   const said = [];
   if (margins.length) said.push(`Margin after ${margins.length} minutes: ${lead(margins[margins.length - 1], score)}`);
   if (forecast) {
-    said.push(`forecast for the half ${lead(forecast.point, score)}, interval ${lead(forecast.lower, score)} to ${lead(forecast.upper, score)}`);
+    said.push(`forecast for the half ${lead(forecast.point, score, 1)}, interval ${lead(forecast.lower, score, 1)} to ${lead(forecast.upper, score, 1)}`);
   }
   if (settlement) said.push(`outcome ${lead(settlement.actual, score)}`);
   return said.length ? `${said.join("; ")}.` : "No minute played yet.";

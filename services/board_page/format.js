@@ -1,11 +1,10 @@
 // Words and numbers as a reader sees them. Pure functions.
 
-/** "BOS +4.2": who leads and by how much; margin is home minus away in points. */
-export function lead(margin, score, digits = 1) {
-  const rounded = Number(margin.toFixed(digits));
-  if (rounded === 0) return "even";
-  const by = Math.abs(rounded).toFixed(Number.isInteger(rounded) ? 0 : digits);
-  return `${rounded > 0 ? score.home : score.away} +${by}`;
+/** "BOS +4": who leads and by how much; margin is home minus away in points. Forecasts take one of `digits`: "BOS +4.0". */
+export function lead(margin, score, digits = 0) {
+  const by = Math.abs(margin).toFixed(digits);
+  if (Number(by) === 0) return "even";
+  return `${margin > 0 ? score.home : score.away} +${by}`;
 }
 
 /** "5 of 6": a count of a whole. */
@@ -40,8 +39,9 @@ export function sourceName(source) {
   return SOURCES[source] ?? `source: ${source}`;
 }
 
-/** "Q2 6:21", "Halftime", "Final", "7:30 pm ET": where a game is. */
-export function whereItIs(score) {
+/** "Q2 6:21", "Halftime", "Final", "7:30 pm ET", "last seen Q4 1:06": where a game is. */
+export function whereItIs(score, silent) {
   if (score.status === "postponed") return "Postponed";
-  return score.status_text.trim() || (score.status === "live" ? "Live" : "Scheduled");
+  const where = score.status_text.trim() || (score.status === "live" ? "Live" : "Scheduled");
+  return silent ? `last seen ${where}` : where;
 }

@@ -1,6 +1,8 @@
 // The night as the page knows it: one present state, then events in order. No DOM here.
 
 const LATER_WINS = new Set(["forecast", "settlement"]);
+// Longer than the break at the half: a live game of which nothing is heard for so long is not being followed any more.
+const SILENCE_MS = 30 * 60_000;
 const PARTS = new Set(["score", "pattern", "forecast", "settlement", "disposition"]);
 
 export class Night {
@@ -9,6 +11,18 @@ export class Night {
     this.source = null;
     this.lastId = null;
     this.games = new Map();
+    this.clockAhead = 0;
+  }
+
+  /** Takes the board's own time, which its events carry too. */
+  setClock(iso) {
+    this.clockAhead = Date.parse(iso) - Date.now();
+  }
+
+  /** Whether a game that was live when last heard of has not been heard of for long: a night ends before its games do. */
+  silent(game) {
+    if (game.score?.status !== "live" || !game.updated_at) return false;
+    return Date.now() + this.clockAhead - Date.parse(game.updated_at) > SILENCE_MS;
   }
 
   /** Takes a whole state; the answer says which games were there before. */
@@ -38,10 +52,11 @@ export class Night {
 
   /** Games with a score line: live ones first, then those to come, then finished ones. */
   inOrder() {
-    const rank = { live: 0, scheduled: 1, final: 2, postponed: 3 };
+    const ranks = { live: 0, scheduled: 1, final: 2, postponed: 3 };
+    const rank = (game) => (this.silent(game) ? ranks.final : ranks[game.score.status]);
     return [...this.games.values()]
       .filter((game) => game.score)
-      .sort((a, b) => rank[a.score.status] - rank[b.score.status] || a.game_id.localeCompare(b.game_id));
+      .sort((a, b) => rank(a) - rank(b) || a.game_id.localeCompare(b.game_id));
   }
 
   totals() {
@@ -51,7 +66,8 @@ export class Night {
     const mean = (values) => (values.length ? values.reduce((sum, one) => sum + one, 0) / values.length : null);
     return {
       games: games.length,
-      live: games.filter((game) => game.score.status === "live").length,
+      live: games.filter((game) => game.score.status === "live" && !this.silent(game)).length,
+      silent: games.filter((game) => this.silent(game)).length,
       final: games.filter((game) => game.score.status === "final").length,
       forecast: games.filter((game) => game.forecast).length,
       missed: ended("missed"),

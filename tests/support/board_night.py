@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from services.board_reads import SourceDownError
@@ -26,9 +26,8 @@ class MemoryStream:
         self.down = False
 
     def add(self, kind: Any, game_id: str, data: dict[str, Any], at: datetime | None = None) -> Event:
-        """Appends an event with the next id."""
-        number = len(self.events) + 1
-        event = Event(f"{1000 + number}-0", kind, game_id, at or TIP + timedelta(seconds=number), data)
+        """Appends an event with the next id; ``at`` is now unless given."""
+        event = Event(f"{1001 + len(self.events)}-0", kind, game_id, at or datetime.now(UTC), data)
         self.events.append(event)
         return event
 

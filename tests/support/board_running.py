@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from services.board import create_app
@@ -27,9 +28,9 @@ class RunningBoard:
     thread: threading.Thread
     loop: asyncio.AbstractEventLoop
 
-    def add(self, kind: str, game_id: str, data: dict[str, Any]) -> None:
+    def add(self, kind: str, game_id: str, data: dict[str, Any], at: datetime | None = None) -> None:
         """Appends to the stream on the server's own loop."""
-        self.loop.call_soon_threadsafe(self.stream.add, kind, game_id, data)
+        self.loop.call_soon_threadsafe(self.stream.add, kind, game_id, data, at)
 
     def call(self, function: Any) -> None:
         """Runs ``function`` on the server's loop and waits for it."""
