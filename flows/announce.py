@@ -15,7 +15,7 @@ import structlog
 from flows.issue import Issued, issued_before
 from flows.settling import Seen
 from models.game import completed_minutes, margins
-from services.broadcast import BroadcastUnavailable, Event, EventType
+from services.broadcast import BroadcastUnavailable, Event, EventError, EventType
 from services.store import Official
 from services.ticks import Tick
 
@@ -88,5 +88,5 @@ class Announcer:
     def _publish(self, kind: EventType, game_id: str, data: dict[str, Any]) -> None:
         try:
             self._publisher.publish(Event(type=kind, game_id=game_id, at=self._now(), data=data))
-        except BroadcastUnavailable as error:
+        except (BroadcastUnavailable, EventError) as error:
             log.warning("event not broadcast", type=kind, game_id=game_id, error=str(error))

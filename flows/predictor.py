@@ -1,9 +1,9 @@
 """From snapshots to official forecasts and outcomes: the consumer of the tick stream.
 
-A poll is a snapshot, so of everything waiting in the stream only the newest state of each game matters; that also
-keeps a predictor that was away from forecasting a game whose half has ended meanwhile. Every step may be repeated: a
-forecast is identified by game, minute and revision in PostgreSQL, and an entry is acknowledged only after its effects
-are committed.
+A poll is a snapshot, so of everything waiting in the stream only the newest state of each game matters: a predictor
+that was away reads to the stream's end before it acts. And a forecast is made only from a snapshot so young that the
+half cannot have ended since; an older one waits for the next. Every step may be repeated: a forecast is identified by
+game, minute and revision in PostgreSQL, and an entry is acknowledged only after its effects are committed.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from flows import wiring
 from flows.announce import Announcer
 from flows.issue import ForecastIssuer
 from flows.lease import LeaseKeeper, holder_name
+from flows.predict_state import GameState, PredictCounts, Work
 from flows.presence import Presence
 from flows.settling import settle_game
 from models.clock import OFFICIAL_MINUTE
-from models.game import Snapshot, Status, Verdict, half_over, official_due, pattern, supersedes
+from models.game import HALFTIME_S, Status, Verdict, half_over, official_due, pattern, supersedes
 from services.client import ForecasterError
 from services.settings import get_settings
-from services.store import Official, Store
+from services.store import DatabaseUnavailable, RowRefused, Store, StoreError
 from services.telemetry import configure_logging
 from services.ticks import Delivery, Tick, TicksUnavailable
 
@@ -37,6 +36,7 @@ log = structlog.get_logger("predictor")
 
 BATCH = 256
 CLAIM_EVERY_S = 2.0
+LONGEST_REASON = 500  # as the table of dispositions has it
 
 
 class Stream(Protocol):
@@ -49,46 +49,11 @@ class Stream(Protocol):
     def ack(self, entry_ids: Sequence[str]) -> int: ...
 
 
-@dataclass
-class PredictCounts:
-    """What the predictor did since it started."""
-
-    ticks: int = 0
-    skipped: int = 0
-    forecasts: int = 0
-    revisions: int = 0
-    missed: int = 0
-    void: int = 0
-    settlements: int = 0
-    waits: int = 0
-
-    def line(self) -> str:
-        return (
-            f"{self.ticks} ticks ({self.skipped} overtaken), {self.forecasts} forecasts, {self.revisions} revisions,"
-            f" {self.missed} missed, {self.void} void, {self.settlements} settlements, {self.waits} waits for a server"
-        )
-
-
-@dataclass
-class _Game:
-    """What is known of a game: read from PostgreSQL when first met, then kept in step with it."""
-
-    head: Snapshot | None
-    disposition: str | None
-    official: Official | None
-    trouble: str | None = None
-
-
-@dataclass
-class _Work:
-    """What was taken from the stream for a game and is not acknowledged yet; only the newest tick needs to be kept."""
-
-    entries: list[str] = field(default_factory=list)
-    ticks: list[Tick] = field(default_factory=list)
-
-
 class Predictor:
-    """Consumes ticks until told to stop. ``consumer`` names this process in the consumer group."""
+    """Consumes ticks until told to stop.
+
+    ``consumer`` names this process in the consumer group, ``speed`` is how many feed seconds pass in a wall second.
+    """
 
     def __init__(
         self,
@@ -99,12 +64,13 @@ class Predictor:
         lease: LeaseKeeper,
         *,
         consumer: str,
+        speed: float = 1.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store, self._stream, self._issuer, self._announce = store, stream, issuer, announcer
-        self._lease, self._consumer, self._now = lease, consumer, now
-        self._games: dict[str, _Game] = {}
-        self._work: dict[str, _Work] = {}
+        self._lease, self._consumer, self._speed, self._now = lease, consumer, speed, now
+        self._games: dict[str, GameState] = {}
+        self._work: dict[str, Work] = {}
         self._claimed_at = float("-inf")
         self.counts = PredictCounts()
 
@@ -122,7 +88,7 @@ class Predictor:
                 continue
             try:
                 self.step(block_ms=200)
-            except (TicksUnavailable, OperationalError) as error:
+            except (TicksUnavailable, StoreError) as error:
                 self.counts.waits += 1
                 self._forget()
                 log.warning("waiting for a server", error=str(error).splitlines()[0])
@@ -135,7 +101,7 @@ class Predictor:
     def _reachable(self) -> bool:
         try:
             self._store.ping()
-        except OperationalError:
+        except DatabaseUnavailable:
             return False
         return True
 
@@ -144,25 +110,47 @@ class Predictor:
         self._games.clear()
 
     def step(self, block_ms: int) -> int:
-        """Takes what waits in the stream and handles the newest state of each game; returns the entries taken."""
-        deliveries = list(self._stream.consume(self._consumer, block_ms=0 if self._work else block_ms, count=BATCH))
-        if time.monotonic() - self._claimed_at > CLAIM_EVERY_S:
-            deliveries += self._stream.claim_stale(self._consumer, min_idle_ms=2000, count=BATCH)
-            self._claimed_at = time.monotonic()
-        for delivery in deliveries:
-            work = self._work.setdefault(delivery.tick.game_id, _Work())
-            work.entries.append(delivery.entry_id)
-            work.ticks.append(delivery.tick)
-        self.counts.ticks += len(deliveries)
+        """Takes all that waits in the stream and handles the newest state of each game; returns the entries taken."""
+        taken = self._take(block_ms)
         for game_id in list(self._work):
-            if self._handle(game_id, self._work[game_id]):
+            if self._handled(game_id, self._work[game_id]):
                 self._stream.ack(self._work[game_id].entries)
                 del self._work[game_id]
-        if self._work and not deliveries:
+        if self._work and not taken:
             time.sleep(block_ms / 1000)
+        return taken
+
+    def _take(self, block_ms: int) -> int:
+        """To the stream's end: what is behind the first batch may show that a half is over."""
+        taken = 0
+        batch = self._stream.consume(self._consumer, block_ms=0 if self._work else block_ms, count=BATCH)
+        while batch:
+            taken += self._owe(batch)
+            batch = self._stream.consume(self._consumer, block_ms=0, count=BATCH)
+        if time.monotonic() - self._claimed_at > CLAIM_EVERY_S:
+            taken += self._owe(self._stream.claim_stale(self._consumer, min_idle_ms=2000, count=BATCH))
+            self._claimed_at = time.monotonic()
+        self.counts.ticks += taken
+        return taken
+
+    def _owe(self, deliveries: Sequence[Delivery]) -> int:
+        for delivery in deliveries:
+            work = self._work.setdefault(delivery.tick.game_id, Work())
+            work.entries.append(delivery.entry_id)
+            work.ticks.append(delivery.tick)
         return len(deliveries)
 
-    def _handle(self, game_id: str, work: _Work) -> bool:
+    def _handled(self, game_id: str, work: Work) -> bool:
+        """``_handle``, for which a game that breaks a rule of the tables is done with: trying again cannot help."""
+        try:
+            return self._handle(game_id, work)
+        except RowRefused as error:
+            self.counts.refused += 1
+            self._games.pop(game_id, None)
+            log.error("game left aside until its next tick", game_id=game_id, error=str(error))
+            return True
+
+    def _handle(self, game_id: str, work: Work) -> bool:
         """Whether everything that the ticks call for is committed; what is owed stays in ``work``."""
         game = self._games.get(game_id) or self._read(game_id, work.ticks[0])
         newest: Tick | None = None
@@ -180,7 +168,7 @@ class Predictor:
         work.ticks = [newest]
         return self._act(game, newest)
 
-    def _read(self, game_id: str, tick: Tick) -> _Game:
+    def _read(self, game_id: str, tick: Tick) -> GameState:
         self._store.upsert_schedule(
             game_id=game_id,
             source=tick.source,
@@ -189,7 +177,7 @@ class Predictor:
             away=tick.snapshot.away,
             tip_at=tick.tip_at,
         )
-        game = _Game(
+        game = GameState(
             head=self._store.latest_snapshot(game_id),
             disposition=self._store.disposition(game_id),
             official=self._store.latest_official(game_id, OFFICIAL_MINUTE),
@@ -197,44 +185,55 @@ class Predictor:
         self._games[game_id] = game
         return game
 
-    def _act(self, game: _Game, tick: Tick) -> bool:
-        """Does what ``tick`` calls for; False when the forecaster could not be asked now."""
+    def _act(self, game: GameState, tick: Tick) -> bool:
+        """Does what ``tick`` calls for; False when the forecast must wait, for the forecaster or for a newer tick."""
         snapshot = tick.snapshot
         self._announce.progress(tick)
         try:
             if snapshot.status is Status.POSTPONED:
                 self._decide(game, tick, "void", "postponed")
             elif official_due(snapshot) and game.disposition in (None, "forecast"):
-                self._forecast(game, tick)
+                return self._forecast(game, tick)
             elif half_over(snapshot):
                 self._at_half(game, tick)
         except ForecasterError as error:
             self.counts.waits += 1
-            game.trouble = str(error)
-            log.warning("forecast owed", game_id=tick.game_id, error=str(error))
-            return False
+            return self._owed(game, tick, str(error))
         return True
 
-    def _forecast(self, game: _Game, tick: Tick) -> None:
+    def _owed(self, game: GameState, tick: Tick, trouble: str) -> bool:
+        if trouble != game.trouble:
+            log.warning("forecast owed", game_id=tick.game_id, error=trouble)
+        game.trouble = trouble
+        return False
+
+    def _forecast(self, game: GameState, tick: Tick) -> bool:
         wanted, standing = pattern(tick.snapshot, OFFICIAL_MINUTE), game.official
         if standing is not None and wanted == tuple(standing.pattern):
             self._announce.forecast_again(tick, standing)
-            return
+            return True
+        # No half ends sooner than its clock: within that time the game is still before it, whatever came since.
+        age_s = (self._now() - tick.polled_at).total_seconds() * self._speed
+        if age_s >= HALFTIME_S - tick.snapshot.t:
+            old = "the newest snapshot is so old that the half may have ended since"
+            return self._owed(game, tick, game.trouble or old)
         revision = 0 if standing is None else standing.revision + 1
         issued = self._issuer.issue(tick, wanted, minute=OFFICIAL_MINUTE, revision=revision)
         # What stands is what the database holds, whoever wrote it.
         game.official = self._store.latest_official(tick.game_id, OFFICIAL_MINUTE)
         game.disposition = self._store.disposition(tick.game_id)
         if issued is None:  # missed or void was decided first
-            return
+            return True
         self.counts.forecasts += issued.revision == 0
         self.counts.revisions += issued.revision > 0
         self._announce.forecast(tick, issued)
+        return True
 
-    def _at_half(self, game: _Game, tick: Tick) -> None:
+    def _at_half(self, game: GameState, tick: Tick) -> None:
         if game.disposition is None:
             why = "no snapshot was handled between 6:00 left in Q2 and the half"
-            self._decide(game, tick, "missed", f"no forecast before the half: {game.trouble}" if game.trouble else why)
+            why = f"no forecast before the half: {game.trouble}" if game.trouble else why
+            self._decide(game, tick, "missed", why[:LONGEST_REASON])
         if game.disposition == "void":
             return
         seen = settle_game(self._store, tick.snapshot)
@@ -242,7 +241,7 @@ class Predictor:
             self.counts.settlements += seen.settled
             self._announce.settlement(tick, seen)
 
-    def _decide(self, game: _Game, tick: Tick, disposition: str, reason: str) -> None:
+    def _decide(self, game: GameState, tick: Tick, disposition: str, reason: str) -> None:
         if game.disposition is not None:
             return
         kept = self._store.record_disposition(tick.game_id, disposition, reason)

@@ -79,6 +79,7 @@ def predictor(settings: Settings) -> Iterator[Predictor]:
             LeaseKeeper(opened, "predictor", holder, lease_ttl_s(settings.speed)),
             # One predictor at a time holds the lease: under one name, what the last one left is handed out again.
             consumer="predictor",
+            speed=settings.speed,
         )
 
 

@@ -226,6 +226,9 @@ def supersedes(previous: Snapshot | None, new: Snapshot) -> Verdict:
         raise SnapshotError(f"snapshots of two games compared: {previous.game_id} and {new.game_id}")
     if previous.digest == new.digest:
         return Verdict.SAME
+    if new.status is Status.POSTPONED and previous.status is Status.LIVE:
+        # Broken off: the schedule's line has no plays to compare, and no older copy of it says postponed.
+        return Verdict.NEW
     before, after = _progress(previous), _progress(new)
     if after > before:
         return Verdict.NEW

@@ -163,6 +163,13 @@ class TestSupersedes:
         back = replace(self.base, t=98.0, edited_at=AT + timedelta(seconds=30))
         assert supersedes(self.base, back) is Verdict.CORRECTION
 
+    def test_a_game_that_is_broken_off_is_new_and_so_is_its_resumption(self) -> None:
+        playing = snapshot(t=400.0)
+        postponed = replace(playing, status=Status.POSTPONED, period=0, t=0.0, plays=(), event_at=None, edited_at=None)
+        assert supersedes(playing, postponed) is Verdict.NEW
+        assert supersedes(postponed, playing) is Verdict.NEW
+        assert supersedes(replace(playing, status=Status.FINAL), postponed) is Verdict.STALE
+
     def test_two_games_cannot_be_compared(self) -> None:
         with pytest.raises(SnapshotError, match="two games"):
             supersedes(self.base, replace(self.base, game_id="0022200002"))
