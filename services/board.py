@@ -23,7 +23,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from services.board_live import Live
-from services.board_plotly import plotly_script
+from services.board_plotly import PlotlyMissingError, plotly_script
 from services.board_reads import SourceDownError
 from services.board_routes import PAGE, PageFiles, Routes
 from services.board_security import SecurityHeaders
@@ -112,7 +112,10 @@ def create_app(
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serves until SIGTERM or SIGINT. Raises SettingsError, CrashError, and OSError when the port is taken."""
+    """Serves until SIGTERM or SIGINT.
+
+    Raises SettingsError, PlotlyMissingError, CrashError, and OSError when the port is taken.
+    """
     broadcast = AsyncBroadcast(settings.resolved_redis_url)
     engine = make_engine(settings.resolved_database_url, application="halftime-board")
     live = Live(StreamSource(broadcast), BoardStore(engine))
@@ -154,7 +157,7 @@ def main(
     try:
         with contextlib.suppress(_Left):
             serve(settings, host or settings.host, chosen)
-    except SettingsError as error:
+    except (SettingsError, PlotlyMissingError) as error:
         typer.echo(f"board: {error}", err=True)
         raise typer.Exit(2) from error
     except OSError as error:
