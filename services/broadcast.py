@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from redis.exceptions import DataError
+from redis.exceptions import DataError, ResponseError
 
-from services.redis_link import UNAVAILABLE, block, connect, connect_async
+from services.redis_link import UNAVAILABLE, block, cannot_write, connect, connect_async
 
 EventType = Literal["score", "pattern", "forecast", "settlement", "disposition"]
 EVENT_TYPES: tuple[EventType, ...] = ("score", "pattern", "forecast", "settlement", "disposition")
@@ -107,6 +107,10 @@ class Broadcast:
         try:
             return str(self._redis.xadd(self.key, fields, maxlen=self._max_length, approximate=True))
         except UNAVAILABLE as error:
+            raise BroadcastUnavailable(f"event stream unavailable: {error}") from error
+        except ResponseError as error:
+            if not cannot_write(error):
+                raise
             raise BroadcastUnavailable(f"event stream unavailable: {error}") from error
         except DataError as error:
             raise EventError(f"{event.type} event of {event.game_id}: {error}") from error

@@ -8,7 +8,14 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
 from redis.retry import Retry
 
 SOCKET_S = 5.0
@@ -17,6 +24,11 @@ LONGEST_BLOCK_MS = 2000
 
 # What passes by itself or with a hand on the server; everything else is a programming error and stays one.
 UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError, OutOfMemoryError, ReadOnlyError)
+
+
+def cannot_write(error: ResponseError) -> bool:
+    """Whether the server refuses writes until a person helps it: its disk is full. redis-py has no class for that."""
+    return str(error).startswith("MISCONF")
 
 
 def _options() -> dict[str, Any]:

@@ -21,12 +21,14 @@ class TickLike(Protocol):
     def polled_at(self) -> datetime: ...
 
 
+# A state that comes back (a correction taken back) becomes the newest again, first seen when it was.
 _INSERT = text(
     """
     INSERT INTO ticks (game_id, digest, event_at, seen_at, status, period, elapsed_s, home_score, away_score, snapshot)
     VALUES (:game_id, :digest, :event_at, :seen_at, :status, :period, :elapsed_s, :home_score, :away_score,
             CAST(:snapshot AS jsonb))
-    ON CONFLICT (game_id, digest) DO NOTHING
+    ON CONFLICT (game_id, digest) DO UPDATE SET id = DEFAULT, snapshot = excluded.snapshot
+    RETURNING (xmax = 0) AS inserted
     """
 )
 # The text form keeps every digit, so the snapshot read back is equal to the one written.
@@ -47,7 +49,10 @@ class TickStore:
     engine: Engine
 
     def record_tick(self, tick: TickLike) -> bool:
-        """Store a snapshot; False when the same state of the game was already stored. Raises UnknownGame."""
+        """Store a snapshot as the newest; False when the same state of the game was already stored.
+
+        Raises UnknownGame.
+        """
         snapshot = tick.snapshot
         home, away = snapshot.score
         values = {
@@ -63,7 +68,7 @@ class TickStore:
             "snapshot": snapshot.to_json(),
         }
         with transaction(self.engine) as connection:
-            return connection.execute(_INSERT, values).rowcount == 1
+            return bool(connection.execute(_INSERT, values).scalar_one())
 
     def latest_snapshot(self, game_id: str) -> Snapshot | None:
         """The snapshot stored last, or None before the first."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from services.redis_link import UNAVAILABLE, block, connect
+from services.redis_link import UNAVAILABLE, block, cannot_write, connect
 from services.tick_rows import DeadLetter, Delivery, Tick, TickError, TicksUnavailable, decode, encode
 
 __all__ = ["DeadLetter", "Delivery", "Tick", "TickError", "TickStream", "TicksUnavailable"]
@@ -177,7 +177,9 @@ class TickStream:
                     raise
             self._make_group()
             return act()
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, ResponseError) as error:
+            if isinstance(error, ResponseError) and not (isinstance(error, UNAVAILABLE) or cannot_write(error)):
+                raise
             raise TicksUnavailable(f"tick stream unavailable, try again: {error}") from error
 
     def _make_group(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -55,6 +55,17 @@ def test_the_latest_snapshot_is_the_one_stored_last(known: Store) -> None:
     assert known.latest_snapshot(GAME) == snapshot(t=1100.0)
 
 
+def test_a_state_that_comes_back_is_the_latest_again_and_first_seen_when_it_was(known: Store) -> None:
+    known.record_tick(Seen(snapshot()))
+    known.record_tick(Seen(snapshot(home=39), NOON + timedelta(seconds=30)))
+    back = replace(snapshot(), edited_at=NOON + timedelta(seconds=60))
+    assert known.record_tick(Seen(back, NOON + timedelta(seconds=60))) is False
+    assert known.latest_snapshot(GAME) == back
+    with known.engine.connect() as connection:
+        seen = connection.execute(text("SELECT seen_at FROM ticks ORDER BY id")).scalars().all()
+    assert seen == [NOON + timedelta(seconds=30), NOON]
+
+
 def test_a_tick_of_an_unknown_game_is_refused(store: Store) -> None:
     with pytest.raises(UnknownGame):
         store.record_tick(Seen(snapshot()))
@@ -71,9 +82,11 @@ def test_games_past_the_half_wait_to_be_settled_until_their_outcome_is_final(kno
     known.record_tick(Seen(snapshot(t=600.0, period=1)))
     assert known.unsettled_snapshots() == []
     known.record_tick(Seen(snapshot()))
-    assert known.unsettled_snapshots() == [snapshot()]
+    assert known.unsettled_snapshots() == []
+    known.record_tick(Seen(snapshot(t=1440.0)))
+    assert known.unsettled_snapshots() == [snapshot(t=1440.0)]
     known.record_actual(GAME, 3, state="provisional", source="feed")
-    assert known.unsettled_snapshots() == [snapshot()]
+    assert known.unsettled_snapshots() == [snapshot(t=1440.0)]
     known.record_actual(GAME, 3, state="final", source="feed")
     assert known.unsettled_snapshots() == []
 
