@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
+from rich.markup import escape
 from rich.table import Table
 
 from services.settings import Settings, get_settings
@@ -128,7 +128,7 @@ def doctor(as_json: Json = False) -> None:
             mark = (
                 "[green]ok[/green]" if check.ok else "[yellow]warn[/yellow]" if check.warning else "[red]FAILED[/red]"
             )
-            table.add_row(check.name, mark, check.detail, "" if check.ok else check.remedy)
+            table.add_row(check.name, mark, escape(check.detail), "" if check.ok else escape(check.remedy))
         console.print(table)
     raise typer.Exit(0 if all(check.ok or check.warning for check in checks) else 1)
 
@@ -270,11 +270,9 @@ def reproduce(
     raise typer.Exit(0 if result.equal else 1)
 
 
-OURS = frozenset({"flows", "bentos", "monitoring", "services", "models", "infra"})
-
-
 def main() -> None:
     """Entry point. Our own errors name what to do and are printed as that sentence; anything else is a bug."""
+    from flows.sentences import sentence
     from services.telemetry import configure_logging
 
     # Warnings only: the progress display and the report are what a person reads here.
@@ -282,9 +280,10 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in OURS and not isinstance(error, ValidationError):
+        said = sentence(error)
+        if said is None:
             raise
-        sys.exit(f"halftime: {error}")
+        sys.exit(f"halftime: {said}")
 
 
 if __name__ == "__main__":

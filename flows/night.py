@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import structlog
 
@@ -18,13 +17,14 @@ from flows import wiring
 from flows.backfill import ensure_history
 from flows.clientprobe import ClientProbe
 from flows.deployments import run_deployed
+from flows.outside import require_outside
 from flows.report import build_report, store_client_times, write_page
 from flows.settling import settle_all
 from flows.slate import pick_night
 from flows.train import ensure_champion
+from flows.watching import NightProgress, Watcher
 from infra import services_table
 from infra.local import LocalStack
-from infra.service import Event
 from models.settlement import OutcomeState
 from monitoring.night import NightReport
 from services.replay_control import ReplayControl, ReplayState
@@ -39,40 +39,6 @@ LIVE = (*services_table.SERVING, *services_table.REPLAY, *services_table.LIVE)
 
 class NightError(RuntimeError):
     """The night could not be finished; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class NightProgress:
-    """Where the replayed night is: shown while it runs."""
-
-    feed_now: datetime
-    games: int
-    forecast: int
-    missed: int
-    void: int
-    settled: int
-    final: int
-
-    @property
-    def decided(self) -> int:
-        """Games that have a disposition."""
-        return self.forecast + self.missed + self.void
-
-
-class Watcher:
-    """What the night tells whoever watches; the command line draws it, tests ignore it."""
-
-    def stage(self, text: str) -> None:
-        """A new stage begins."""
-
-    def share(self, text: str, done: float) -> None:
-        """The share 0..1 of the present stage that is done."""
-
-    def service(self, event: Event) -> None:
-        """A service of the stack changed its state."""
-
-    def night(self, progress: NightProgress) -> None:
-        """The replayed night moved on."""
 
 
 def run_night(
@@ -91,6 +57,7 @@ def run_night(
     watch = watcher or Watcher()
     night = league_date or settings.replay_date or pick_night(settings)
     settings = settings.model_copy(update={"replay_date": night, "feed": "replay", "replay_hold": True})
+    require_outside(settings)
     with ExitStack() as exits:
         watch.stage("starting PostgreSQL, Redis, Prefect, MLflow")
         stack = exits.enter_context(LocalStack(settings, services_table.BASE, later=LIVE, on_event=watch.service))

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
-from flows.night import prepare
+from flows.outside import require_outside
 from flows.show import ProgressWatcher
 from flows.slate import check_night, pick_night
 from infra import services_table
-from infra.detached import read_status, start_detached
+from infra.detached import read_status, start_detached, stop_detached
 from infra.doctor import Check, check_all
+from infra.local import signals_unwind
 from infra.runfile import StackRunningError, StackStatus
 from services.replay_control import ReplayControl
 from services.settings import Settings, SettingsError
@@ -23,17 +25,21 @@ from services.settings import Settings, SettingsError
 def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
     """Starts the stack, loads history and trains a champion when there is none; returns name -> URL.
 
-    With ``live`` the poller and predictor follow the feed in force. Raises SettingsError and what
-    starting and training raise.
+    With ``live`` the poller and predictor follow the feed in force. A stack that this call started and could not
+    prepare is stopped again. Raises SettingsError, ServerAway and what starting and training raise.
     """
+    from flows.night import prepare  # it brings scipy and pandas, which `status` does without
+
     if live and settings.feed == "nba" and settings.league_source == "simulated":
         raise SettingsError(
             "live NBA games cannot be forecast from the simulated league: set HALFTIME_DATA to recorded games, or run"
             " `./halftime up`, `./halftime backfill --source archive --seasons 2018-2024` and start again with"
             " HALFTIME_SOURCE=archive"
         )
+    require_outside(settings)
     running = read_status(settings)
-    if live and running is not None and running.running and running.service("poller") is None:
+    ran = running is not None and running.running
+    if live and running is not None and ran and running.service("poller") is None:
         raise StackRunningError("a stack without a feed runs over this data folder: `make down` first")
     names: tuple[str, ...] = services_table.UP
     night: date = datetime.now(UTC).date()
@@ -48,10 +54,16 @@ def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
     with ProgressWatcher() as watcher:
         watcher.stage("starting the stack")
         status = start_detached(settings, names, on_event=watcher.service)
-        prepare(settings, night, watcher)
-        if replaying:
-            with closing(ReplayControl(settings.replay_url)) as replay:
-                replay.start()
+        try:
+            with signals_unwind():
+                prepare(settings, night, watcher)
+                if replaying:
+                    with closing(ReplayControl(settings.replay_url)) as replay:
+                        replay.start()
+        except BaseException:
+            if not ran:
+                stop_detached(settings)
+            raise
     return urls(settings, status)
 
 
@@ -94,18 +106,19 @@ class StackReport:
     def table(self) -> Table:
         """For a terminal: services, then what is wrong."""
         if self.stack is None or not self.stack.running:
-            table = Table("what is wrong", "what to do", title="the stack is not running", title_justify="left")
-            table.add_row("no stack runs over this data folder", "make up")
+            title = "no stack runs over this data folder: make up"
+            table = Table("check", "what is wrong", "what to do", title=title, title_justify="left")
         else:
             title = f"stack since {self.stack.started_at[:19]}Z"
             table = Table("service", "state", "restarts", "port", "MB", "detail", title=title, title_justify="left")
             for each in self.stack.services:
                 memory = "" if each.resident_mb is None else f"{each.resident_mb:.0f}"
                 port = "" if each.port is None else str(each.port)
-                table.add_row(each.name, each.state, str(each.restarts), port, memory, each.detail)
+                table.add_row(each.name, each.state, str(each.restarts), port, memory, escape(each.detail))
         for check in self.checks:
             if not check.ok:
-                table.add_row(check.name, check.detail, *([""] * max(0, len(table.columns) - 3)), check.remedy)
+                gap = [""] * (len(table.columns) - 3)
+                table.add_row(check.name, escape(check.detail), *gap, escape(check.remedy))
         return table
 
 

@@ -6,10 +6,11 @@ import time
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flows.night import NightProgress, Watcher
+from flows.watching import NightProgress, Watcher
 from infra.service import Event, State
 
 console = Console(stderr=True)
@@ -23,7 +24,7 @@ class ProgressWatcher(Watcher):
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=False,
@@ -60,7 +61,8 @@ class ProgressWatcher(Watcher):
         if self._task is not None:
             self._bar.update(self._task, note=f"{event.service} {event.state.value}")
         if event.state in (State.BACKOFF, State.FAILED):
-            console.print(f"[yellow]{event.service}: {event.state.value} {event.detail}[/yellow]", highlight=False)
+            said = escape(f"{event.service}: {event.state.value} {event.detail}")
+            console.print(f"[yellow]{said}[/yellow]", highlight=False)
 
     def night(self, progress: NightProgress) -> None:
         note = (
@@ -75,7 +77,7 @@ class ProgressWatcher(Watcher):
     def _plain(self, note: str) -> None:
         if not console.is_terminal and note != self._noted:
             self._noted = note
-            console.print(f"  {note}", highlight=False)
+            console.print(f"  {note}", markup=False, highlight=False)
 
 
 def url_table(urls: dict[str, str]) -> Table:
