@@ -7,12 +7,15 @@ from uuid import UUID
 
 from bentos.reproduce import Reproduced, reproduce
 from flows import wiring
+from models.bundle import load_bundle, read_manifest
+from models.ensemble import Ensemble
+from services.registry_http import NoSuchVersion
 from services.settings import Settings
 from services.store import PredictionRow
 
 
 class NoSuchPrediction(LookupError):
-    """There is no such prediction; the message says which id was asked for."""
+    """There is no such prediction, or its model is gone; the message says which was looked for."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Reproduction:
 
 
 def reproduce_prediction(settings: Settings, prediction_id: str) -> Reproduction:
-    """Raises NoSuchPrediction, and what fetching the model raises."""
+    """Raises NoSuchPrediction, RegistryUnavailable, BundleError."""
     try:
         wanted = UUID(prediction_id)
     except ValueError as error:
@@ -56,4 +59,17 @@ def reproduce_prediction(settings: Settings, prediction_id: str) -> Reproduction
         row = store.prediction(wanted)
     if row is None:
         raise NoSuchPrediction(f"no prediction {wanted} in the database: take an id from /predict or the board")
-    return Reproduction(row, reproduce(row, wiring.registry(settings).fetch(row.model_version).ensemble))
+    return Reproduction(row, reproduce(row, _model(settings, row)))
+
+
+def _model(settings: Settings, row: PredictionRow) -> Ensemble:
+    """The very model that answered: a version number may mean another one in another registry, a digest cannot."""
+    if settings.bundle is not None and read_manifest(settings.bundle).digest == row.model_digest:
+        return load_bundle(settings.bundle, row.model_digest)
+    try:
+        return wiring.registry(settings).fetch_digest(row.model_digest)
+    except NoSuchVersion as error:
+        raise NoSuchPrediction(
+            f"the model of prediction {row.id}, version {row.model_version}, is not here ({error}): for a bundle"
+            " folder set HALFTIME_BUNDLE, for another history HALFTIME_SOURCE, as when the prediction was made"
+        ) from error

@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from models.bundle import BundleError, Manifest, load_bundle, read_manifest
 from models.ensemble import Ensemble
 from services.registry_cache import BundleCache
 from services.registry_http import (
+    DIGEST,
     BadArtifact,
     MlflowHttp,
     NoSuchVersion,
@@ -100,6 +102,21 @@ class Registry:
             return self._last_good(alias_or_version, bad)
         self._cache.remember(alias_or_version, version)
         return LoadedBundle(version, ensemble, self._cache.place(version.digest))
+
+    def fetch_digest(self, digest: str) -> Ensemble:
+        """Exactly the model with this digest, whatever its number is, from this disk when it is there.
+
+        Raises NoSuchVersion, RegistryUnavailable, BundleError.
+        """
+        if not DIGEST.match(digest):
+            raise NoSuchVersion(f"no model can have the digest {digest[:80]!r}: it has 64 hex digits")
+        ensemble = self._cache.load(digest)
+        if ensemble is not None:
+            return ensemble
+        for version in self._http.versions():
+            if version.digest == digest:
+                return self._cache.add(digest, partial(self._http.download, version))
+        raise NoSuchVersion(f"{self.model_name} has no version with digest {digest}, and this machine has no copy")
 
     def _last_good(self, name: str, trouble: RegistryError) -> LoadedBundle:
         version = self._cache.remembered(self.model_name, name)
