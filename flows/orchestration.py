@@ -2,6 +2,8 @@
 
 The two live loops normally run in processes of their own, which show themselves here as runs too. Their scheduled runs
 are stand-bys: each ends at once while another process holds the lease, and takes the loop over when nobody does.
+
+A run is a process of its own that begins with this file: each flow imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -12,12 +14,7 @@ from datetime import UTC, date, datetime
 
 from prefect import flow, get_run_logger
 
-from flows import backfill as backfilling
-from flows import recalibrate as recalibrating
-from flows import report as reporting
-from flows import train as training
 from flows import wiring
-from flows.settling import settle_all
 from services.settings import get_settings
 
 
@@ -55,6 +52,8 @@ def run_predictions(minutes: float = 10.0) -> str:
 @flow(name="settle-games")
 def settle_games() -> dict[str, int]:
     """Settles every game that is past its half and not settled yet."""
+    from flows.settling import settle_all
+
     with wiring.store(get_settings()) as store:
         figures = settle_all(store)
     get_run_logger().info("settled: %s", figures)
@@ -64,7 +63,9 @@ def settle_games() -> dict[str, int]:
 @flow(name="backfill-history")
 def backfill_history(source: str | None = None) -> dict[str, int]:
     """Loads the games of ``source`` (unset: the setting's) into the table games."""
-    figures = backfilling.backfill(get_settings(), source=source)
+    from flows.backfill import backfill
+
+    figures = backfill(get_settings(), source=source)
     get_run_logger().info("history: %s", figures)
     return figures
 
@@ -72,7 +73,9 @@ def backfill_history(source: str | None = None) -> dict[str, int]:
 @flow(name="train-models")
 def train_models(as_of: date | None = None, promote: bool = False) -> dict[str, object]:
     """Trains on the games before ``as_of`` (unset: today) and registers the version."""
-    summary = training.train(get_settings(), as_of=as_of or datetime.now(UTC).date(), promote=promote)
+    from flows.train import train
+
+    summary = train(get_settings(), as_of=as_of or datetime.now(UTC).date(), promote=promote)
     get_run_logger().info("trained: %s", summary.line())
     return summary.to_json()
 
@@ -80,6 +83,8 @@ def train_models(as_of: date | None = None, promote: bool = False) -> dict[str, 
 @flow(name="recalibrate")
 def recalibrate(league_date: date | None = None) -> dict[str, object]:
     """A new calibration from the games settled since the champion's, when there are enough of them."""
+    from flows import recalibrate as recalibrating
+
     result = recalibrating.recalibrate(get_settings(), league_date=league_date)
     get_run_logger().info(result.line())
     return result.to_json()
@@ -88,6 +93,8 @@ def recalibrate(league_date: date | None = None) -> dict[str, object]:
 @flow(name="nightly-report")
 def nightly_report(league_date: date | None = None) -> dict[str, object]:
     """The night's figures and an Evidently report, stored in PostgreSQL."""
+    from flows import report as reporting
+
     result = reporting.nightly_report(get_settings(), league_date=league_date)
     get_run_logger().info(result.line())
     return result.to_json()
