@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -34,12 +34,14 @@ from services.feed_errors import (
 from services.settings import get_settings
 from services.telemetry import configure_logging
 from services.ticks import Tick, TicksUnavailable
-from services.wire import ScoreboardGame
+from services.wire import ScoreboardGame, WireError
 
 log = structlog.get_logger("poller")
 
 # The play-by-play may lag the scoreboard behind a cache: ask again this many polls before believing it.
 LAG_POLLS = 12
+# What Redis forgot before it was handled is published again after this many polls: five minutes of feed time.
+REMIND_POLLS = 60
 # States of the whole feed, to be waited out; any other is one file's trouble and the next poll asks again.
 HOST_STATES = (FeedBlocked, FeedThrottled, FeedServerError, FeedTimeout, FeedUnreachable)
 
@@ -85,9 +87,10 @@ class PollCounts:
 
 @dataclass
 class _Game:
-    """The newest accepted snapshot of a game and the scoreboard line it answered."""
+    """The newest accepted snapshot of a game, as it was published, and the scoreboard line it answered."""
 
     head: Snapshot | None = None
+    tick: Tick | None = None
     line: tuple[object, ...] | None = None
     lagging: int = 0
 
@@ -115,6 +118,7 @@ class Poller:
         self._feed, self._stream, self._lease = feed, stream, lease
         self._interval_s, self._source, self._now = interval_s, source, now
         self._games: dict[str, _Game] = {}
+        self._rejected: set[str] = set()
         self._backoff = Backoff(base_s=interval_s, cap_s=max(60.0 * interval_s / 5.0, interval_s), seed=0)
         self.counts = PollCounts()
 
@@ -143,15 +147,34 @@ class Poller:
         """One poll. Returns the seconds the feed asked to be left alone (0: poll again on time)."""
         self.counts.polls += 1
         try:
-            board = (await self._feed.scoreboard()).value
+            fetched = await self._feed.scoreboard()
         except FeedError as error:
             return self._failed(error)
+        board = fetched.value
         self._backoff.succeeded()
         self.counts.last_poll_at = self._now()
         self.counts.games = len(board)
         changed = [game for game in board if self._games.setdefault(game.game_id, _Game()).line != _line(game)]
         waits = await asyncio.gather(*(self._refresh(game) for game in changed))
+        self._tell_rejected(fetched.rejected)
+        if self.counts.polls % REMIND_POLLS == 0:
+            await asyncio.to_thread(self._remind)
         return max(waits, default=0.0)
+
+    def _tell_rejected(self, rejected: Sequence[WireError]) -> None:
+        """A game whose line cannot be read is not followed: that must not go unseen, nor fill the log."""
+        for error in rejected:
+            if str(error) not in self._rejected:
+                self._rejected.add(str(error))
+                self.counts.failed(error)
+                log.error("a line of the scoreboard cannot be read", error=str(error))
+
+    def _remind(self) -> None:
+        try:
+            for tick in [known.tick for known in self._games.values() if known.tick is not None]:
+                self._stream.publish(tick)
+        except TicksUnavailable as error:
+            self._failed(error)
 
     async def _refresh(self, game: ScoreboardGame) -> float:
         known = self._games[game.game_id]
@@ -170,12 +193,13 @@ class Poller:
         if not behind or known.lagging >= LAG_POLLS:
             known.line, known.lagging = _line(game), 0
         if verdict is not Verdict.SAME:
+            tick = self._tick(game, snapshot, polled_at)
             try:
-                await asyncio.to_thread(self._stream.publish, self._tick(game, snapshot, polled_at))
+                await asyncio.to_thread(self._stream.publish, tick)
             except TicksUnavailable as error:
                 known.line = None  # the next poll brings the same state again
                 return self._failed(error, game.game_id)
-            known.head = snapshot
+            known.head, known.tick = snapshot, tick
             self.counts.ticks += 1
         return 0.0
 

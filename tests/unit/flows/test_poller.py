@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from flows.lease import LeaseKeeper
-from flows.poller import LAG_POLLS, Poller
+from flows.poller import LAG_POLLS, REMIND_POLLS, Poller
 from models.game import Play, Snapshot, Status
 from services.feed import Fetched
 from services.feed_errors import FeedBlocked, FeedError, FeedGone, FeedThrottled
 from services.ticks import Tick, TicksUnavailable
-from services.wire import ScoreboardGame
+from services.wire import ScoreboardGame, WireError
 
 AT = datetime(2023, 2, 4, 0, 11, tzinfo=UTC)
 
@@ -36,11 +36,12 @@ class FakeFeed:
     board: list[ScoreboardGame] | FeedError
     files: dict[str, Snapshot | FeedError] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    rejected: tuple[WireError, ...] = ()
 
     async def scoreboard(self) -> Fetched[tuple[ScoreboardGame, ...]]:
         if isinstance(self.board, FeedError):
             raise self.board
-        return Fetched(tuple(self.board), True, AT)
+        return Fetched(tuple(self.board), True, AT, self.rejected)
 
     async def playbyplay(self, game: ScoreboardGame) -> Fetched[Snapshot]:
         self.asked.append(game.game_id)
@@ -177,6 +178,32 @@ async def test_a_tick_that_could_not_be_published_is_published_by_a_later_poll()
     stream.down = False
     await polling.poll_once()
     assert [tick.game_id for tick in stream.ticks] == [game.game_id]
+
+
+async def test_what_redis_may_have_forgotten_is_published_again_now_and_then() -> None:
+    game = line()
+    feed, stream = FakeFeed([game], {game.game_id: shown(game)}), FakeStream()
+    polling = poller(feed, stream)
+    for _ in range(REMIND_POLLS):
+        await polling.poll_once()
+    assert [tick.digest for tick in stream.ticks] == [shown(game).digest] * 2
+    assert stream.ticks[0].polled_at == stream.ticks[1].polled_at, "it is as old as it is"
+    assert feed.asked == [game.game_id]
+    stream.down = True
+    for _ in range(REMIND_POLLS):
+        await polling.poll_once()
+    assert polling.counts.failures == {"TicksUnavailable": 1}
+
+
+async def test_a_line_that_cannot_be_read_is_told_once_and_hides_no_other() -> None:
+    game = line()
+    feed, stream = FakeFeed([game], {game.game_id: shown(game)}), FakeStream()
+    feed.rejected = (WireError("0022200786", "gameStatus", 9, "1 before, 2 live or 3 final"),)
+    polling = poller(feed, stream)
+    for _ in range(3):
+        await polling.poll_once()
+    assert [tick.game_id for tick in stream.ticks] == [game.game_id]
+    assert polling.counts.failures == {"WireError": 1}
 
 
 async def test_without_the_lease_nothing_is_asked() -> None:
