@@ -129,7 +129,11 @@ def _progress(state: ReplayState, night: Night) -> NightProgress:
 
 
 def run_nightly(settings: Settings, night: date) -> None:
-    """The nightly deployments, run by Prefect's worker as on any other night."""
-    for name in ("settle-games/live", "recalibrate/nightly", "nightly-report/nightly"):
-        parameters = {} if name.startswith("settle") else {"league_date": night.isoformat()}
-        run_deployed(settings, name, parameters)
+    """The nightly deployments, run by Prefect's worker as on any other night; the report comes after the others."""
+    of_night = {"league_date": night.isoformat()}
+    with ThreadPoolExecutor(2) as pool:
+        settling = pool.submit(run_deployed, settings, "settle-games/live", {})
+        recalibrating = pool.submit(run_deployed, settings, "recalibrate/nightly", of_night)
+        settling.result()
+        recalibrating.result()
+    run_deployed(settings, "nightly-report/nightly", of_night)
