@@ -18,7 +18,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_URL_PASSWORD = re.compile(r"(?P<head>[a-z0-9+]+://[^:/@\s]*):[^@/\s]+@")
+# A password may hold a slash or an at sign that nobody escaped: drivers take such URLs too.
+_URL_PASSWORD = re.compile(r"(?P<head>[a-z0-9+]+://[^:/@\s]*):[^@\s]+@(?:[^@/\s]*@)*")
 
 
 def mask_secrets(text: str) -> str:

@@ -45,3 +45,10 @@ def test_the_standard_librarys_loggers_speak_the_same_form_once(capsys: pytest.C
 
 def test_passwords_in_urls_are_masked() -> None:
     assert mask_secrets("x redis://:pw@h:1/0 y") == "x redis://:***@h:1/0 y"
+
+
+def test_a_password_is_masked_whole_whatever_it_holds() -> None:
+    for password in ("secret", "se@cret", "se/cret", "se:cret", "s@e@cret"):
+        masked = mask_secrets(f"cannot reach postgresql+psycopg2://halftime:{password}@db:5432/halftime now")
+        assert masked == "cannot reach postgresql+psycopg2://halftime:***@db:5432/halftime now"
+    assert mask_secrets("http://127.0.0.1:8080/docs and a@b.c") == "http://127.0.0.1:8080/docs and a@b.c"
