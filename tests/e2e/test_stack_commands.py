@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -15,9 +17,11 @@ import yaml
 from playwright.sync_api import expect, sync_playwright
 from sqlalchemy import text
 
+from infra.detached import read_status
+from infra.processes import same_process
 from services.settings import ROOT, Settings
 from services.store import Store
-from tests.e2e.conftest import HeldNight, PlayedNight
+from tests.e2e.conftest import SPEED_AGAIN, HeldNight, PlayedNight
 from tests.support.night_home import Finished, finish
 from tests.support.waiting import until
 
@@ -244,3 +248,30 @@ def test_the_night_shown_again_is_the_same_needs_no_training_and_leaves_nothing(
     assert "network" not in again.done.err
     assert again.left == []
     assert again.listening == []
+
+
+def test_up_prints_where_everything_is_and_leaves_it_running_until_down(held: HeldNight, played: PlayedNight) -> None:
+    held.let_go()
+    home = held.home
+    options = ("--feed", "replay", "--date", played.report["league_date"], "--speed", SPEED_AGAIN, "--json")
+    places = printed(home.run("up", *options, timeout_s=240.0))
+    for name, url in places.items():
+        assert httpx.get(url, timeout=30, follow_redirects=True).status_code == 200, name
+    assert {"board", "forecaster docs", "Prefect UI", "MLflow UI", "reports", "metrics"} <= places.keys()
+    stack = read_status(home.settings())
+    assert stack is not None
+    assert stack.running
+    assert printed(home.run("up", *options)) == places
+    again = read_status(home.settings())
+    assert again is not None
+    assert again.supervisor_pid == stack.supervisor_pid
+    assert [service.pid for service in again.services] == [service.pid for service in stack.services]
+
+    os.kill(stack.supervisor_pid, signal.SIGKILL)
+    until(lambda: same_process(stack.supervisor_pid, stack.supervisor_create_time) is None)
+    said = home.run("status")
+    assert said.status == 1
+    assert "was killed" in said.err
+    assert home.run("down").status == 0
+    assert home.marked() == []
+    assert home.listening() == []

@@ -104,21 +104,18 @@ def test_options_out_of_range_are_a_usage_error(home: NightHome) -> None:
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize("command", ["up", "night"])
-def test_a_taken_port_names_its_owner_and_the_setting_that_moves_it(home: NightHome, command: str) -> None:
+def test_a_taken_port_names_its_owner_and_the_setting_that_moves_it(home: NightHome) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", home.ports["board"]))
         holder.listen()
-        said = home.run(command, HALFTIME_REPLAY_DATE="2023-02-03").sentence
+        said = home.run("up").sentence
     assert f"port {home.ports['board']} for board is taken by process {os.getpid()}" in said
     assert "HALFTIME_BOARD_PORT" in said
     assert not (home.folder / "postgres").exists()
 
 
-@pytest.mark.parametrize("command", ["up", "night"])
-def test_an_outside_server_that_does_not_answer_is_named_before_anything_starts(home: NightHome, command: str) -> None:
-    env = {"DATABASE_URL": NOBODY, "REDIS_URL": "redis://127.0.0.1:1/0", "HALFTIME_REPLAY_DATE": "2023-02-03"}
-    said = home.run(command, **env).sentence
+def test_an_outside_server_that_does_not_answer_is_named_before_anything_starts(home: NightHome) -> None:
+    said = home.run("night", "--date", "2023-02-03", DATABASE_URL=NOBODY, REDIS_URL="redis://127.0.0.1:1/0").sentence
     assert re.search("DATABASE_URL.*Connection refused", said)
     assert "REDIS_URL" in said
     assert "secret" not in said
