@@ -58,5 +58,6 @@ chromium:
 bench: venv
 	@$(PY) -m benchmarks
 
+# Only what Halftime itself made, whatever folder HALFTIME_HOME names.
 clean: down
-	rm -rf $(HOME_DIR) .venv
+	rm -rf $(addprefix $(HOME_DIR)/,venv postgres postgres.password redis prefect mlflow bentoml models logs run reports spool archives) .venv

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -220,11 +220,12 @@ def train(
     Example: ./halftime train --as-of 2023-02-03 --promote
     """
     from flows.show import ProgressWatcher
+    from flows.slate import league_today
     from flows.train import train as run
 
     with ProgressWatcher() as watcher:
         watcher.stage("training")
-        day = as_of.date() if as_of else datetime.now(UTC).date()
+        day = as_of.date() if as_of else league_today()
         summary = run(_settings(), as_of=day, promote=promote, progress=watcher.share)
     _print_json(summary.to_json()) if as_json else typer.echo(summary.line())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from rich.markup import escape
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from flows.outside import require_outside
 from flows.show import ProgressWatcher
-from flows.slate import check_night, pick_night
+from flows.slate import check_night, league_today, pick_night
 from infra import services_table
 from infra.detached import read_status, start_detached, stop_detached
 from infra.doctor import Check, check_all
@@ -42,7 +42,7 @@ def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
     if live and running is not None and ran and running.service("poller") is None:
         raise StackRunningError("a stack without a feed runs over this data folder: `make down` first")
     names: tuple[str, ...] = services_table.UP
-    night: date = datetime.now(UTC).date()
+    night: date = league_today()
     replaying = live and settings.feed == "replay"
     if replaying:
         night = settings.replay_date or pick_night(settings)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from datetime import UTC, date, datetime
+from datetime import date
 
 from prefect import flow, get_run_logger
 
@@ -73,9 +73,10 @@ def backfill_history(source: str | None = None) -> dict[str, int]:
 @flow(name="train-models")
 def train_models(as_of: date | None = None, promote: bool = False) -> dict[str, object]:
     """Trains on the games before ``as_of`` (unset: today) and registers the version."""
+    from flows.slate import league_today
     from flows.train import train
 
-    summary = train(get_settings(), as_of=as_of or datetime.now(UTC).date(), promote=promote)
+    summary = train(get_settings(), as_of=as_of or league_today(), promote=promote)
     get_run_logger().info("trained: %s", summary.line())
     return summary.to_json()
 

@@ -151,15 +151,19 @@ class Poller:
         except FeedError as error:
             return self._failed(error)
         board = fetched.value
-        self._backoff.succeeded()
         self.counts.last_poll_at = self._now()
         self.counts.games = len(board)
         changed = [game for game in board if self._games.setdefault(game.game_id, _Game()).line != _line(game)]
-        waits = await asyncio.gather(*(self._refresh(game) for game in changed))
+        troubles = await asyncio.gather(*(self._refresh(game) for game in changed))
         self._tell_rejected(fetched.rejected)
         if self.counts.polls % REMIND_POLLS == 0:
             await asyncio.to_thread(self._remind)
-        return max(waits, default=0.0)
+        # Several games refused in one poll are one refusal: the feed wants to be left alone.
+        refusals = [trouble for trouble in troubles if isinstance(trouble, (FeedBlocked, FeedThrottled))]
+        if refusals:
+            return self._backoff.failed(max(refusals, key=lambda refusal: refusal.retry_after_s or 0.0))
+        self._backoff.succeeded()
+        return 0.0
 
     def _tell_rejected(self, rejected: Sequence[WireError]) -> None:
         """A game whose line cannot be read is not followed: that must not go unseen, nor fill the log."""
@@ -174,20 +178,22 @@ class Poller:
             for tick in [known.tick for known in self._games.values() if known.tick is not None]:
                 self._stream.publish(tick)
         except TicksUnavailable as error:
-            self._failed(error)
+            self._log_failure(error, None)
 
-    async def _refresh(self, game: ScoreboardGame) -> float:
+    async def _refresh(self, game: ScoreboardGame) -> FeedError | None:
+        """Asks for the plays of a game and publishes what is new; the feed's trouble with it, if any."""
         known = self._games[game.game_id]
         polled_at = self._now()
         try:
             snapshot = await self._snapshot(game)
         except FeedError as error:
-            return self._failed(error, game.game_id)
+            self._log_failure(error, game.game_id)
+            return error
         verdict = supersedes(known.head, snapshot)
         if verdict is Verdict.STALE:
             self.counts.stale += 1
             log.info("stale play-by-play left aside", game_id=game.game_id, t=snapshot.t)
-            return 0.0
+            return None
         behind = snapshot.status is not Status.SCHEDULED and snapshot.score != (game.home_score, game.away_score)
         known.lagging = known.lagging + 1 if behind else 0
         if not behind or known.lagging >= LAG_POLLS:
@@ -198,10 +204,11 @@ class Poller:
                 await asyncio.to_thread(self._stream.publish, tick)
             except TicksUnavailable as error:
                 known.line = None  # the next poll brings the same state again
-                return self._failed(error, game.game_id)
+                self._log_failure(error, game.game_id)
+                return None
             known.head, known.tick = snapshot, tick
             self.counts.ticks += 1
-        return 0.0
+        return None
 
     async def _snapshot(self, game: ScoreboardGame) -> Snapshot:
         if game.status is Status.LIVE or game.status is Status.FINAL:
@@ -220,13 +227,14 @@ class Poller:
             polled_at=polled_at,
         )
 
-    def _failed(self, error: FeedError | TicksUnavailable, game_id: str | None = None) -> float:
+    def _failed(self, error: FeedError) -> float:
+        """Seconds to wait before the next poll; a state that is one file's own needs none, the next poll asks again."""
+        self._log_failure(error, None)
+        return self._backoff.failed(error) if isinstance(error, HOST_STATES) else 0.0
+
+    def _log_failure(self, error: FeedError | TicksUnavailable, game_id: str | None) -> None:
         self.counts.failed(error)
-        wait_s = self._backoff.failed(error) if isinstance(error, HOST_STATES) else 0.0
-        log.warning(
-            "poll failed", state=type(error).__name__, game_id=game_id, error=str(error), wait_s=round(wait_s, 3)
-        )
-        return wait_s
+        log.warning("poll failed", state=type(error).__name__, game_id=game_id, error=str(error))
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

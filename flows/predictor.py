@@ -26,7 +26,7 @@ from flows.presence import Presence
 from flows.settling import settle_game
 from models.clock import OFFICIAL_MINUTE
 from models.game import HALFTIME_S, Status, Verdict, half_over, official_due, pattern, supersedes
-from services.client import ForecasterError
+from services.client import ForecasterError, ForecasterUnavailable
 from services.settings import get_settings
 from services.store import DatabaseUnavailable, RowRefused, Store, StoreError
 from services.telemetry import configure_logging
@@ -45,6 +45,8 @@ class Stream(Protocol):
     def consume(self, consumer: str, *, block_ms: int, count: int) -> Sequence[Delivery]: ...
 
     def claim_stale(self, consumer: str, *, min_idle_ms: int, count: int) -> Sequence[Delivery]: ...
+
+    def reread(self, consumer: str) -> None: ...
 
     def ack(self, entry_ids: Sequence[str]) -> int: ...
 
@@ -72,6 +74,7 @@ class Predictor:
         self._games: dict[str, GameState] = {}
         self._work: dict[str, Work] = {}
         self._claimed_at = float("-inf")
+        self._forecaster_away: str | None = None
         self.counts = PredictCounts()
 
     def run(self, stop: threading.Event, *, stand_by: bool = True) -> bool:
@@ -84,6 +87,9 @@ class Predictor:
                 if not stand_by:
                     return False
                 self._forget()
+                # Whoever holds the lease now works under the same name: what is left behind is read again afterwards.
+                self._work.clear()
+                self._stream.reread(self._consumer)
                 stop.wait(self._lease.retry_s)
                 continue
             try:
@@ -112,6 +118,7 @@ class Predictor:
     def step(self, block_ms: int) -> int:
         """Takes all that waits in the stream and handles the newest state of each game; returns the entries taken."""
         taken = self._take(block_ms)
+        self._forecaster_away = None
         for game_id in list(self._work):
             if self._handled(game_id, self._work[game_id]):
                 self._stream.ack(self._work[game_id].entries)
@@ -198,6 +205,8 @@ class Predictor:
                 self._at_half(game, tick)
         except ForecasterError as error:
             self.counts.waits += 1
+            if isinstance(error, ForecasterUnavailable):
+                self._forecaster_away = str(error)
             return self._owed(game, tick, str(error))
         return True
 
@@ -217,6 +226,9 @@ class Predictor:
         if age_s >= HALFTIME_S - tick.snapshot.t:
             old = "the newest snapshot is so old that the half may have ended since"
             return self._owed(game, tick, game.trouble or old)
+        if self._forecaster_away is not None:
+            # One game has waited for it in this step; the others are not made to wait as well.
+            return self._owed(game, tick, self._forecaster_away)
         revision = 0 if standing is None else standing.revision + 1
         issued = self._issuer.issue(tick, wanted, minute=OFFICIAL_MINUTE, revision=revision)
         # What stands is what the database holds, whoever wrote it.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from services.history import recorded_dates, simulated_dates
 
@@ -15,6 +16,11 @@ GAMES_WANTED = range(8, 11)
 
 class NoSlate(LookupError):
     """No night can be replayed, or none on the date asked for."""
+
+
+def league_today() -> date:
+    """The league date now: the day in the eastern United States."""
+    return datetime.now(ZoneInfo("America/New_York")).date()
 
 
 def nights(settings: Settings) -> dict[date, int]:

@@ -43,7 +43,9 @@ async def poller(settings: Settings) -> AsyncIterator[Poller]:
 
     with store(settings) as opened:
         lease = LeaseKeeper(opened, "poller", holder_name(), lease_ttl_s(settings.speed))
-        async with FeedClient(settings.resolved_feed_url) as feed:
+        # A file that hangs must not hold the polls up for minutes of feed time.
+        timeout_s = min(5.0, max(1.0, 60.0 / settings.speed))
+        async with FeedClient(settings.resolved_feed_url, timeout_s=timeout_s) as feed:
             yield Poller(
                 feed,
                 TickStream(settings.resolved_redis_url),

@@ -68,6 +68,10 @@ class TickStream:
         new = self._whole(self._read(consumer, ">", count, block_ms))
         return self._readable([(entry_id, fields, 1) for entry_id, fields in new])
 
+    def reread(self, consumer: str) -> None:
+        """Hand out again, at the next calls, what was handed to this name before: another process may have had it."""
+        self._behind.pop(consumer, None)
+
     def claim_stale(self, consumer: str, *, min_idle_ms: int = 30_000, count: int = 100) -> list[Delivery]:
         """Take over what other consumers were handed at least ``min_idle_ms`` ago and never acknowledged.
 

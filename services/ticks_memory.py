@@ -61,6 +61,12 @@ class MemoryTickStream:
             taken, self._waiting = self._waiting[:count], self._waiting[count:]
             return self._hand_out(consumer, taken)
 
+    def reread(self, consumer: str) -> None:
+        """Hand out again, at the next call, what was handed to this name before and is not acknowledged."""
+        with self._changed:
+            again = [entry_id for entry_id, pending in self._pending.items() if pending.consumer == consumer]
+            self._waiting = [*again, *(entry_id for entry_id in self._waiting if entry_id not in again)]
+
     def claim_stale(self, consumer: str, *, min_idle_ms: int = 30_000, count: int = 100) -> list[Delivery]:
         """Take over what other consumers were handed at least ``min_idle_ms`` ago and never acknowledged."""
         with self._changed:

@@ -173,3 +173,15 @@ def test_a_tick_recorded_twice_is_one_row_and_statuses_are_kept(rig: Rig, store:
     counted = rows(store, "SELECT count(*), count(DISTINCT (game_id, digest)) FROM ticks")
     assert counted[0][0] == counted[0][1]
     assert {row[0] for row in rows(store, "SELECT DISTINCT status FROM ticks")} <= {status.value for status in Status}
+
+
+def test_what_another_process_of_the_same_name_left_is_read_again_when_the_lease_comes_back(store: Store) -> None:
+    rig = Rig(store)
+    rig.play(300)
+    rig.poll(predict=False)
+    left = rig.stream.consume("predictor", block_ms=0, count=10)
+    assert left
+    rig.stream.reread("predictor")
+    rig.predictor.step(block_ms=0)
+    assert rig.stream.backlog() == 0
+    rig.close()

@@ -130,12 +130,25 @@ def test_a_consumer_never_claims_its_own_entries(stream: Stream) -> None:
     assert stream.dead_letters() == []
 
 
+def test_a_consumer_that_asks_reads_again_what_its_name_was_handed(stream: Stream) -> None:
+    stream.publish(tick(1))
+    [first] = stream.consume("a", block_ms=0)
+    stream.publish(tick(2))
+    assert len(stream.consume("a", block_ms=0)) == 1
+    stream.reread("a")
+    again = [*stream.consume("a", block_ms=0), *stream.consume("a", block_ms=0)]
+    assert [delivery.tick.snapshot for delivery in again] == [tick(1).snapshot, tick(2).snapshot]
+    assert again[0].entry_id == first.entry_id
+    assert stream.ack([delivery.entry_id for delivery in again]) == 2
+    assert stream.consume("a", block_ms=0) == []
+
+
 def test_held_entries_are_not_stale(stream: Stream) -> None:
     stream.publish(tick())
     [delivery] = stream.consume("a", block_ms=0)
-    time.sleep(0.12)
+    time.sleep(2.1)
     stream.hold("a", [delivery.entry_id])
-    assert stream.claim_stale("b", min_idle_ms=100) == []
+    assert stream.claim_stale("b", min_idle_ms=2000) == []
     [claimed] = stream.claim_stale("b", min_idle_ms=0)
     assert claimed.deliveries == 2, "holding is no delivery"
 

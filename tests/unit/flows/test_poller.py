@@ -211,3 +211,13 @@ async def test_without_the_lease_nothing_is_asked() -> None:
     polling = Poller(feed, FakeStream(), LeaseKeeper(Never(), "poller", "b:2"), interval_s=5.0, source="recorded")
     assert not await polling.run(asyncio.Event(), stand_by=False)
     assert polling.counts.polls == 0
+
+
+async def test_four_games_refused_in_one_poll_are_one_refusal() -> None:
+    games = [line(f"002220078{place}") for place in range(4)]
+    feed = FakeFeed(list(games), {game.game_id: FeedThrottled("u", "429") for game in games})
+    polling = poller(feed, FakeStream())
+    first = await polling.poll_once()
+    assert 0 < first <= 5.0
+    assert polling.counts.failures == {"FeedThrottled": 4}
+    assert 5.0 <= await polling.poll_once() <= 10.0
