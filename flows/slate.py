@@ -6,7 +6,6 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from services.history import recorded_dates, simulated_dates
-
 from services.settings import Settings
 
 # Eight games between 7 and 10 pm in early February: the shortest such evening of the recorded season.
