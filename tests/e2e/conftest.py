@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from infra.detached import read_status
 from models.league import DEFAULT_SEED, simulate_history
 from tests.support.night_held import GO, HELD
 from tests.support.night_home import Finished, NightHome, finish, night_home
+from tests.support.waiting import until
 
 # Polls come every 25 ms of wall time at this speed, and the last six minutes of a half take about four seconds.
 SPEED = "200"
@@ -54,12 +56,13 @@ class PlayedNight:
 
 @dataclass
 class HeldNight:
-    """The same night shown again; its stack runs until ``let_go``."""
+    """The same night shown again; its stack runs until ``let_go``. ``training`` trains as of that night beside it."""
 
     home: NightHome
     process: subprocess.Popen[str]
+    training: subprocess.Popen[str]
     folder: Path
-    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began_at: datetime
     done: PlayedNight | None = None
 
     def let_go(self) -> PlayedNight:
@@ -87,25 +90,37 @@ def played() -> Iterator[PlayedNight]:
         yield PlayedNight(home, done, home.marked(), home.listening())
 
 
+def _has_its_servers(home: NightHome) -> bool:
+    status = read_status(home.settings())
+    states = {} if status is None else {service.name: service.state for service in status.services}
+    return states.get("mlflow") == "ready" and states.get("migrate") == "done"
+
+
 @pytest.fixture(scope="session")
 def held(played: PlayedNight, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldNight]:
     """`replay DATE` of that night on the same data folder, stopped just before it would end its stack."""
     assert played.done.status == 0, played.done.err
-    folder = tmp_path_factory.mktemp("held")
+    folder, day, began_at = tmp_path_factory.mktemp("held"), played.report["league_date"], datetime.now(UTC)
     process = played.home.start(
-        str(folder), "replay", played.report["league_date"], "--json", "--speed", SPEED_AGAIN,
-        module="tests.support.night_held",
-    )  # fmt: skip
-    night = HeldNight(played.home, process, folder)
+        str(folder), "replay", day, "--json", "--speed", SPEED_AGAIN, module="tests.support.night_held"
+    )
     deadline = time.monotonic() + 240.0
+    training: subprocess.Popen[str] | None = None
     try:
+        until(lambda: process.poll() is not None or _has_its_servers(played.home), 120.0)
+        training = played.home.start("train", "--as-of", day, "--json")
+        night = HeldNight(played.home, process, training, folder, began_at)
         while not (folder / HELD).exists():
             assert process.poll() is None, finish(process, 10.0).err
             assert time.monotonic() < deadline, "the replay did not come to its end"
             time.sleep(0.2)
         yield night
     finally:
-        night.let_go()
+        (folder / GO).touch()
+        if training is not None:
+            training.kill()
+        if process.poll() is None:
+            finish(process, 90.0)
 
 
 @pytest.fixture(scope="session")

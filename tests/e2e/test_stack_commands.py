@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,17 +37,6 @@ def settings(held: HeldNight) -> Settings:
 def store(settings: Settings) -> Iterator[Store]:
     with Store.open(settings.resolved_database_url, application="halftime-test") as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def trained_again(held: HeldNight, played: PlayedNight) -> subprocess.Popen[str]:
-    """`train` as of the night; it takes a while and goes on beside the other tests."""
-    return held.home.start("train", "--as-of", played.report["league_date"], "--json")
-
-
-@pytest.fixture(autouse=True)
-def _training_goes_on(trained_again: subprocess.Popen[str]) -> None:
-    pass
 
 
 def rows(store: Store, query: str, **values: object) -> list[Any]:
@@ -225,9 +213,9 @@ def test_a_second_stack_over_the_same_folder_is_refused(held: HeldNight, played:
 
 
 def test_training_again_gives_the_version_there_is(
-    trained_again: subprocess.Popen[str], played: PlayedNight, settings: Settings, store: Store
+    held: HeldNight, played: PlayedNight, settings: Settings, store: Store
 ) -> None:
-    summary = printed(finish(trained_again, 300.0))
+    summary = printed(finish(held.training, 300.0))
     assert (summary["version"], summary["digest"]) == tuple(played.report["model"].values())
     assert not summary["promoted"]
     assert rows(store, "SELECT count(*) FROM promotions") == [(1,)]
