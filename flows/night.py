@@ -57,7 +57,8 @@ def run_night(
     """
     watch = watcher or Watcher()
     night = league_date or settings.replay_date or pick_night(settings)
-    settings = settings.model_copy(update={"replay_date": night, "feed": "replay", "replay_hold": True})
+    own = {"replay_date": night, "feed": "replay", "feed_base_url": None, "replay_hold": True}
+    settings = settings.model_copy(update=own)
     require_outside(settings)
     with ExitStack() as exits:
         watch.stage("starting PostgreSQL, Redis, Prefect, MLflow")

@@ -7,8 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from services.client import ForecasterUnavailable
+from services.database import DatabaseUnavailable
+from services.registry_http import RegistryUnavailable
 from services.settings import Settings
 
+AWAY = (DatabaseUnavailable, ForecasterUnavailable, RegistryUnavailable)
 OURS = frozenset({"flows", "bentos", "monitoring", "services", "models", "infra"})
 
 
@@ -19,6 +23,8 @@ def sentence(error: BaseException) -> str | None:
     """
     if isinstance(error, ValidationError) and error.title == Settings.__name__:
         return "; ".join(_setting(found) for found in error.errors(include_url=False))
+    if isinstance(error, AWAY):
+        return f"{error}; `./halftime status` says what is wrong"
     return str(error) if type(error).__module__.partition(".")[0] in OURS else None
 
 

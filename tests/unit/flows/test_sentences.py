@@ -6,6 +6,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from flows.sentences import sentence
+from services.client import ForecasterUnavailable
+from services.database import DatabaseUnavailable, StoreError
+from services.registry import RegistryUnavailable
 from services.settings import Settings, SettingsError
 
 
@@ -45,3 +48,19 @@ def test_a_bug_is_not_a_sentence() -> None:
     with pytest.raises(ValidationError) as raised:
         TypeAdapter(int).validate_python("x")
     assert sentence(raised.value) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseUnavailable(ConnectionError("refused")),
+        ForecasterUnavailable("no answer"),
+        RegistryUnavailable("no answer"),
+        StoreError("no rights"),
+    ],
+)
+def test_a_server_that_is_away_sends_to_status(error: Exception) -> None:
+    said = sentence(error)
+    assert said is not None
+    assert said.startswith(str(error))
+    assert ("./halftime status" in said) == (type(error) is not StoreError)
