@@ -34,8 +34,10 @@ $(STAMP): requirements.lock
 	@ln -sfn $(VENV) .venv
 	@touch $(STAMP)
 
+# The end-to-end tests use all cores by themselves; the others run side by side.
 test: venv chromium lint types
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest tests/unit tests/integration -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
+	@$(PY) -m pytest tests/e2e $(ARGS) || [ $$? -eq 5 ] # 5: ARGS chose none of these
 
 unit: venv
 	@$(PY) -m pytest tests/unit $(ARGS)
