@@ -1,7 +1,9 @@
 """Dejavu: the past games whose first minutes looked most like this one, and what happened next.
 
-Nearest neighbours on the raw margins (Garnier 2021 matched z-scored ones, which deletes the lead) under the Euclidean
-distance; the answer is the mean change margin(24) - margin(minute) of the neighbours, not the mean of their outcomes.
+Forecasting from similar series, after Kang et al., "Deja vu: A data-centric forecasting approach through time series
+cross-similarity" (2021), with two changes for margins: neighbours are nearest in the raw margins under the Euclidean
+distance (scaling each path would delete the lead), and the answer is the mean change margin(24) - margin(minute) of the
+neighbours, not the mean of their outcomes.
 Every game as near as the k-th counts, so a tie is never cut by the order of the rows, and after 0 minutes without a
 rating, when all games are equally near, the answer is the mean of all.
 
