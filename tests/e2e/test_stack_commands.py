@@ -20,7 +20,7 @@ from infra.detached import read_status
 from infra.processes import same_process
 from services.settings import ROOT, Settings
 from services.store import Store
-from tests.e2e.conftest import SPEED_AGAIN, HeldNight, PlayedNight
+from tests.e2e.conftest import HeldNight, PlayedNight
 from tests.support.night_home import Finished, finish
 from tests.support.waiting import until
 
@@ -241,7 +241,7 @@ def test_the_night_shown_again_is_the_same_needs_no_training_and_leaves_nothing(
 def test_up_prints_where_everything_is_and_leaves_it_running_until_down(held: HeldNight, played: PlayedNight) -> None:
     held.let_go()
     home = held.home
-    options = ("--feed", "replay", "--date", played.report["league_date"], "--speed", SPEED_AGAIN, "--json")
+    options = ("--feed", "replay", "--date", played.report["league_date"], "--speed", "60", "--json")
     places = printed(home.run("up", *options, timeout_s=240.0))
     for name, url in places.items():
         assert httpx.get(url, timeout=30, follow_redirects=True).status_code == 200, name
