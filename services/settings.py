@@ -27,7 +27,13 @@ class Settings(BaseSettings):
     """Every setting of Halftime with its default; ``./halftime doctor`` prints the ones in force."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HALFTIME_", env_file=".env", extra="ignore", populate_by_name=True, validate_default=True
+        env_prefix="HALFTIME_",
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
+        validate_default=True,
+        # A URL that is refused may hold a password.
+        hide_input_in_errors=True,
     )
 
     # Places
@@ -100,7 +106,7 @@ class Settings(BaseSettings):
     @classmethod
     def _names_driver(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(DRIVER):
-            raise SettingsError(f"DATABASE_URL must start with {DRIVER} (it starts {value.split('@')[0][:24]!r})")
+            raise SettingsError(f"DATABASE_URL must start with {DRIVER} (it starts {value.partition('://')[0][:24]!r})")
         return value
 
     @property
