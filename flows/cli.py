@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from datetime import date, datetime
@@ -278,6 +279,8 @@ def main() -> None:
 
     # Warnings only: the progress display and the report are what a person reads here.
     configure_logging(os.environ.get("HALFTIME_LOG_LEVEL", "WARNING"))
+    # A request that succeeded at its second try is no news here.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
     try:
         app()
     except Exception as error:
