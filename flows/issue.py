@@ -153,7 +153,7 @@ class ForecastIssuer:
 
 
 def issued_before(official: Official) -> dict[str, Any]:
-    """The ``forecast`` event of an official forecast read back from the database (without its similar games)."""
+    """The ``forecast`` event of an official forecast read back from the database."""
     made = official.prediction
     parts = made.components
     return {
