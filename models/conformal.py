@@ -87,6 +87,11 @@ class CalibrationSet:
         return np.sort(nonconformity(self.residuals))
 
     @cached_property
+    def ordered(self) -> Floats:
+        """The signed residuals in ascending order."""
+        return np.sort(self.residuals)
+
+    @cached_property
     def sd(self) -> float:
         """Root mean square residual, in points; 0 for an empty set."""
         return float(np.sqrt(np.mean(self.residuals**2))) if len(self) else 0.0

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from models.conformal import CalibrationSet, prediction_set
 from models.dejavu import Dejavu
+from models.distribution import conformal_distribution
 from models.forecast import (
     Components,
     Forecast,
@@ -132,6 +133,7 @@ class Ensemble:
             half_width=half_width,
             sd=self.calibration[case].sd,
             n_calibration=len(self.calibration[case]),
+            distribution=conformal_distribution(point, 1.0, self.calibration[case].ordered),
         )
 
     def point(self, pattern: Sequence[float], minute: int, rating: float | None) -> float:
@@ -153,7 +155,7 @@ class Ensemble:
         """Compute now what the first forecast would otherwise wait for."""
         self.dejavu.warm()
         for games in self.calibration.values():
-            _ = games.scores, games.sd
+            _ = games.scores, games.ordered, games.sd
 
 
 def mix(weights: Weights, dejavu_changes: Floats, lstm_changes: Floats) -> Floats:

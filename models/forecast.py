@@ -21,6 +21,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from models.clock import HALFTIME_MINUTE
+from models.distribution import MarginDistribution
 
 MAX_MARGIN = 100.0
 MAX_RATING = 60.0
@@ -143,7 +144,8 @@ class Forecast:
 
     ``interval`` is meant to hold the outcome with probability at least 1 - ``alpha``; ``half_width`` is the conformal
     quantile behind it, from ``n_calibration`` games whose errors had the standard deviation ``sd``. ``rating`` is the
-    expected final margin before tip-off the forecast used, None when it used none.
+    expected final margin before tip-off the forecast used, None when it used none. ``distribution`` says how likely
+    each whole margin is; its errors keep their sign, so its own quantiles need not lie evenly around ``point``.
     Raises BrokenForecast unless everything is finite and lower <= point <= upper.
     """
 
@@ -158,6 +160,7 @@ class Forecast:
     half_width: float
     sd: float
     n_calibration: int
+    distribution: MarginDistribution
 
     def __post_init__(self) -> None:
         numbers = (self.point, self.interval.lower, self.interval.upper, self.half_width, self.sd)
@@ -171,6 +174,7 @@ class Forecast:
         """Plain values fit for JSON."""
         body = asdict(self)
         body["weights"]["persistence"] = self.weights.persistence
+        body["distribution"] = self.distribution.as_dict()
         for game, source in zip(body["similar"], self.similar, strict=True):
             game["date"] = source.date.isoformat()
         return body
