@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -11,10 +12,24 @@ from pathlib import Path
 from uuid import UUID
 
 from bentos.contracts import PredictRequest, RequestRefused
+from models.conformal import prediction_set
 from models.ensemble import Ensemble
 from models.forecast import BrokenForecast, CalibrationTooSmall, Forecast, ForecastError, UnknownTeam, UnsupportedMinute
 from models.ratings import Ratings
-from services.answer import Context, Explanation, Prediction, Problem, SimilarGame, Weights
+from services.answer import (
+    Above,
+    Context,
+    Distribution,
+    Explanation,
+    LevelInterval,
+    Prediction,
+    Problem,
+    SimilarGame,
+    Weights,
+)
+
+QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,6 +95,7 @@ def answer(
         interval_lower=forecast.interval.lower,
         interval_upper=forecast.interval.upper,
         coverage_probability=1.0 - request.alpha,
+        distribution=_distribution(forecast, _intervals(model.ensemble, forecast, request), request),
         explanation=_explanation(forecast),
         model_version=model.version,
         timestamp=now,
@@ -98,6 +114,47 @@ def answer(
         code_version=code_version(),
         logged="spool",
     )
+
+
+def _distribution(forecast: Forecast, intervals: list[LevelInterval], request: PredictRequest) -> Distribution:
+    whole = forecast.distribution
+    return Distribution(
+        first=whole.first,
+        probabilities=whole.probabilities.tolist(),
+        mean=whole.mean,
+        sd=whole.sd,
+        home_leads=whole.home_leads,
+        tied=whole.tied,
+        away_leads=whole.away_leads,
+        quantiles={f"{level:g}": whole.quantile(level) for level in QUANTILES},
+        intervals=intervals,
+        above=[Above(margin=margin, probability=whole.above(margin)) for margin in request.above],
+    )
+
+
+def _intervals(ensemble: Ensemble, forecast: Forecast, request: PredictRequest) -> list[LevelInterval]:
+    """The usual levels as far as the calibration set goes, and all that were asked for. Raises RequestRefused."""
+    games = ensemble.calibration[forecast.minute, forecast.rating is not None]
+    intervals = []
+    for level in sorted({*LEVELS, *request.levels}):
+        try:
+            # A level so small that 1 - level is 1 asks for the smallest interval there is.
+            alpha = min(1.0 - level, math.nextafter(1.0, 0.0))
+            interval = prediction_set(forecast.point, games.quantile(alpha))
+        except CalibrationTooSmall as error:
+            if level not in request.levels:
+                continue
+            problem = (
+                f"{level:g} needs a calibration set of at least {error.needed} games, this one has {error.n}: the"
+                f" largest level it supports is {math.floor(1e4 * error.n / (error.n + 1)) / 1e4:g}; ask for a smaller"
+                " level or calibrate on more games"
+            )
+            field = f"levels[{request.levels.index(level)}]"
+            raise RequestRefused(
+                400, f"{field} {problem}.", [Problem(field=field, problem=problem, n=error.n, needed=error.needed)]
+            ) from error
+        intervals.append(LevelInterval(level=level, lower=interval.lower, upper=interval.upper))
+    return intervals
 
 
 @cache

@@ -19,12 +19,16 @@ from models.forecast import MAX_MARGIN
 from services.answer import Prediction, Problem
 
 MAX_JUMP = 30.0
+MAX_ABOVE = 20
+MAX_LEVELS = 10
 GAME_ID = r"^00[1-6][0-9]{7}$"
 TRICODE = r"^[A-Z]{3}$"
+KEPT_OF_DISTRIBUTION = ("first", "probabilities", "intervals")
 REQUEST_ID = r"^[A-Za-z0-9._:-]{1,128}$"
 PREDICTIONS = UUID("5bd2d7f1-6c0c-5e0e-9f3b-8d3f5a1c7e11")
 
 Margin = Annotated[float, Field(ge=-MAX_MARGIN, le=MAX_MARGIN)]
+Level = Annotated[float, Field(gt=0, lt=1)]
 GameId = Annotated[str, Field(pattern=GAME_ID, description="NBA game id: 00, 1 to 6, then seven digits")]
 Tricode = Annotated[str, Field(pattern=TRICODE, description="three capital letters, as BOS")]
 RequestId = Annotated[str, Field(pattern=REQUEST_ID, description="1 to 128 letters, digits or . _ : -")]
@@ -63,6 +67,12 @@ class PredictRequest(Request):
     away: Tricode | None = None
     minute: int | None = Field(
         default=None, ge=0, le=HALFTIME_MINUTE - 1, description="minutes played; absent means 18"
+    )
+    above: list[Margin] = Field(
+        default_factory=list, max_length=MAX_ABOVE, description="margins x to answer P(halftime margin > x) for"
+    )
+    levels: list[Level] = Field(
+        default_factory=list, max_length=MAX_LEVELS, description="further intervals: 0.99 asks for a 99% interval"
     )
     request_id: RequestId | None = None
 
@@ -131,9 +141,11 @@ def identify(request: PredictRequest, header_key: str | None) -> tuple[str, UUID
 def prediction_row(request: PredictRequest, response: Prediction) -> dict[str, Any]:
     """The row of table ``predictions``, as ``PredictionRow.to_json`` writes it: all that computes the same bits again.
 
-    ``components`` also keeps the similar games, so that what was shown can be shown again.
+    ``components`` also keeps the similar games and the distribution with its intervals, so that what was shown can be
+    shown again; what was asked of the distribution beyond that follows from it.
     """
-    body = response.model_dump(mode="json", exclude={"explanation"})
+    body = response.model_dump(mode="json")
+    distribution = {name: body["distribution"][name] for name in KEPT_OF_DISTRIBUTION}
     return {
         "id": body["prediction_id"],
         "request_id": response.request_id,
@@ -147,7 +159,7 @@ def prediction_row(request: PredictRequest, response: Prediction) -> dict[str, A
         "point": response.point_forecast,
         "lower": response.interval_lower,
         "upper": response.interval_upper,
-        "components": response.explanation.model_dump(mode="json"),
+        "components": body["explanation"] | {"distribution": distribution},
         "model_version": response.model_version,
         "model_digest": response.model_digest,
         "calibration_id": response.calibration_id,
@@ -200,6 +212,8 @@ def _problem(model: type[Request], item: ErrorDetails) -> Problem:
 def _range(field: str) -> str:
     if field == "alpha":
         return "strictly between 0 and 1: 0.05 asks for a 95% interval"
+    if field == "levels":
+        return "strictly between 0 and 1: 0.9 asks for a 90% interval"
     if field == "minute":
         return f"in 0..{HALFTIME_MINUTE - 1}: the minutes that have been played"
     return f"in -{MAX_MARGIN:g}..{MAX_MARGIN:g} points, home minus away"

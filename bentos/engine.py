@@ -22,6 +22,9 @@ from services.settings import Settings
 from services.spool import Spool, SpoolError
 from services.store import ConflictingActual, Outcome, Store, UnknownGame
 
+# The number goes up with the form of a prediction: an answer kept by an older release is not one of today's.
+ANSWERS = "answers-2.sqlite"
+
 
 class Engine:
     """One a worker process."""
@@ -30,7 +33,7 @@ class Engine:
         folder = settings.home / "spool"
         self.database = Database(settings)
         self.spool = Spool(folder, self.database.insert, observe=observe_spool)
-        self.answers = Answers(folder / "answers.sqlite")
+        self.answers = Answers(folder / ANSWERS)
         self.champion = Champion(load, on_change=observe_model)
 
     def start(self) -> None:

@@ -28,6 +28,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "alpha": 0.05,
         "home": "BOS",
         "away": "NYK",
+        "above": [5.5, 10.5],
+        "levels": [0.99],
     },
     "RecordActualRequest": {"game_id": "0022200776", "actual_differential": 7},
 }

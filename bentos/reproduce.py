@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from models.distribution import MarginDistribution
 from models.ensemble import Ensemble
 from services.store_rows import PredictionRow
 
@@ -13,12 +15,23 @@ class WrongModelError(ValueError):
 
 
 class Reproduced(NamedTuple):
-    """The numbers computed again, and whether each has the same bits as the stored one."""
+    """What was computed again, and whether it has the same bits as what is stored.
+
+    ``numbers_equal`` is about point, lower and upper; ``distribution_equal`` about each probability, None when the row
+    is older than distributions.
+    """
 
     point: float
     lower: float
     upper: float
-    equal: bool
+    distribution: MarginDistribution
+    numbers_equal: bool
+    distribution_equal: bool | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything that is stored has the same bits."""
+        return self.numbers_equal and self.distribution_equal is not False
 
 
 def reproduce(row: PredictionRow, ensemble: Ensemble) -> Reproduced:
@@ -33,4 +46,14 @@ def reproduce(row: PredictionRow, ensemble: Ensemble) -> Reproduced:
         )
     again = ensemble.forecast(row.pattern, row.minute, row.alpha, row.context.get("rating_difference"))
     numbers = (again.point, again.interval.lower, again.interval.upper)
-    return Reproduced(*numbers, equal=numbers == (row.point, row.lower, row.upper))
+    stored = row.components.get("distribution")
+    return Reproduced(
+        *numbers,
+        distribution=again.distribution,
+        numbers_equal=numbers == (row.point, row.lower, row.upper),
+        distribution_equal=None if stored is None else _same(stored, again.distribution),
+    )
+
+
+def _same(stored: Mapping[str, Any], again: MarginDistribution) -> bool:
+    return all(stored.get(name) == value for name, value in again.as_dict().items())

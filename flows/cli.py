@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from services.settings import Settings, get_settings
+from flows.cli_common import Json, Speed
+from flows.cli_common import print_json as _print_json
+from flows.cli_common import settings_with as _settings
+from flows.cli_predict import predict, reproduce
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,23 +31,6 @@ class Feed(StrEnum):
     NONE = "none"
     REPLAY = "replay"
     NBA = "nba"
-
-
-Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output, and nothing else there")]
-Speed = Annotated[float | None, typer.Option(help="how many times faster the replay's clock runs", min=1.0, max=600.0)]
-
-
-def _settings(**changes: Any) -> Settings:
-    settings = get_settings().model_copy(update={name: value for name, value in changes.items() if value is not None})
-    # Prefect reads its address when it is imported, and this process must not start a server of its own.
-    os.environ.setdefault("PREFECT_API_URL", settings.resolved_prefect_api_url)
-    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
-    return settings
-
-
-def _print_json(value: object) -> None:
-    json.dump(value, sys.stdout, allow_nan=False, default=str)
-    sys.stdout.write("\n")
 
 
 @app.command()
@@ -122,15 +105,9 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         _print_json([check.to_dict() for check in checks])
     else:
-        from flows.show import console
+        from flows.show import check_table, console
 
-        table = Table("check", "", "finding", "what to do")
-        for check in checks:
-            mark = (
-                "[green]ok[/green]" if check.ok else "[yellow]warn[/yellow]" if check.warning else "[red]FAILED[/red]"
-            )
-            table.add_row(check.name, mark, escape(check.detail), "" if check.ok else escape(check.remedy))
-        console.print(table)
+        console.print(check_table(checks))
     raise typer.Exit(0 if all(check.ok or check.warning for check in checks) else 1)
 
 
@@ -231,45 +208,8 @@ def train(
     _print_json(summary.to_json()) if as_json else typer.echo(summary.line())
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
-def predict(
-    margins: Annotated[list[float], typer.Argument(help="home minus away at the end of each minute, 18 numbers")],
-    alpha: Annotated[float, typer.Option(help="miss rate of the interval")] = 0.05,
-    home: Annotated[str | None, typer.Option(help="home team, as BOS")] = None,
-    away: Annotated[str | None, typer.Option(help="away team, as PHI")] = None,
-    as_json: Json = False,
-) -> None:
-    """Ask the running forecaster for the margin at halftime.
-
-    Example: ./halftime predict --home BOS --away PHI -- 2 4 3 3 5 7 6 8 9 9 7 8 10 12 11 9 8 10
-    """
-    from services.client import ForecasterClient
-
-    with ForecasterClient(_settings().forecaster_url) as client:
-        answer = client.predict(margins, alpha=alpha, home=home, away=away)
-    if as_json:
-        _print_json(answer.model_dump(mode="json"))
-        return
-    typer.echo(
-        f"halftime margin {answer.point_forecast:+.1f}, {answer.coverage_probability:.0%} interval"
-        f" {answer.interval_lower:+.1f} to {answer.interval_upper:+.1f} (home minus away; model {answer.model_version},"
-        f" prediction {answer.prediction_id})"
-    )
-
-
-@app.command()
-def reproduce(
-    prediction_id: Annotated[str, typer.Argument(help="id of a stored prediction")], as_json: Json = False
-) -> None:
-    """Compute a stored prediction again from its row and its model; exits with 1 when a bit differs.
-
-    Example: ./halftime reproduce 2f0f0c9e-8f0a-5d8e-9d5c-3f6a1f0e9b7a
-    """
-    from flows.reproduce import reproduce_prediction
-
-    result = reproduce_prediction(_settings(), prediction_id)
-    _print_json(result.to_json()) if as_json else typer.echo(result.line())
-    raise typer.Exit(0 if result.equal else 1)
+app.command(context_settings={"ignore_unknown_options": True})(predict)
+app.command()(reproduce)
 
 
 def main() -> None:

@@ -34,7 +34,10 @@ class Reproduction:
         """One sentence."""
         stored = f"{self.row.point!r} [{self.row.lower!r}, {self.row.upper!r}]"
         if self.equal:
-            return f"same bits: {stored} by version {self.row.model_version}"
+            kept = "" if self.again.distribution_equal is None else " and its distribution"
+            return f"same bits: {stored}{kept} by version {self.row.model_version}"
+        if self.again.numbers_equal:
+            return f"DIFFERS: {stored} is the same, the probabilities of its distribution are not"
         return f"DIFFERS: stored {stored}, computed {self.again.point!r} [{self.again.lower!r}, {self.again.upper!r}]"
 
     def to_json(self) -> dict[str, object]:
@@ -46,6 +49,7 @@ class Reproduction:
             "model_digest": self.row.model_digest,
             "stored": [self.row.point, self.row.lower, self.row.upper],
             "computed": [self.again.point, self.again.lower, self.again.upper],
+            "distribution_equal": self.again.distribution_equal,
         }
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flows.watching import NightProgress, Watcher
+from infra.check import Check
 from infra.service import Event, State
+from services.answer import Prediction
 
 console = Console(stderr=True)
 
@@ -86,3 +90,41 @@ def url_table(urls: dict[str, str]) -> Table:
     for name, url in urls.items():
         table.add_row(name, url)
     return table
+
+
+def check_table(checks: Iterable[Check]) -> Table:
+    """What the doctor found, and what to do about it."""
+    table = Table("check", "", "finding", "what to do")
+    for check in checks:
+        mark = "[green]ok[/green]" if check.ok else "[yellow]warn[/yellow]" if check.warning else "[red]FAILED[/red]"
+        table.add_row(check.name, mark, escape(check.detail), "" if check.ok else escape(check.remedy))
+    return table
+
+
+def print_prediction(answer: Prediction, out: Console | None = None) -> None:
+    """A forecast for a person: the point, who leads at the half, the distribution. On standard output unless told."""
+    out = out or Console(highlight=False, soft_wrap=True)
+    whole = answer.distribution
+    home, away = answer.context.home or "home", answer.context.away or "away"
+    out.print(
+        f"halftime margin [bold]{answer.point_forecast:+.1f}[/bold], {100 * answer.coverage_probability:.4g}% interval"
+        f" {answer.interval_lower:+.1f} to {answer.interval_upper:+.1f} (home minus away, after {answer.minute} min)"
+    )
+    leads = f"{home} {percent(whole.home_leads)}, tied {percent(whole.tied)}, {away} {percent(whole.away_leads)}"
+    out.print(f"lead at the half: [bold]{leads}[/bold]")
+    for above in whole.above:
+        out.print(f"margin above {above.margin:g}: {percent(above.probability)}")
+    quantiles = Table("quantile", *(f"{100 * float(level):g}%" for level in whole.quantiles), box=SIMPLE)
+    quantiles.add_row("margin", *(f"{margin:+d}" for margin in whole.quantiles.values()))
+    intervals = Table("interval", *(f"{100 * one.level:.6g}%" for one in whole.intervals), box=SIMPLE)
+    intervals.add_row("from", *(f"{one.lower:+.1f}" for one in whole.intervals))
+    intervals.add_row("to", *(f"{one.upper:+.1f}" for one in whole.intervals))
+    out.print(quantiles, intervals)
+    out.print(f"model {answer.model_version}, prediction {answer.prediction_id}")
+
+
+def percent(probability: float) -> str:
+    """One decimal; what is not certain is never shown as 0% or 100%."""
+    if 0.0 < probability < 0.001:
+        return "<0.1%"
+    return ">99.9%" if 0.999 < probability < 1.0 else f"{probability:.1%}"

@@ -63,6 +63,44 @@ class Context(Answer):
     ratings_as_of: date | None = Field(default=None, description="last league date the ratings have seen")
 
 
+class LevelInterval(Answer):
+    """An interval that is meant to hold the outcome with probability ``level``."""
+
+    level: float = Field(gt=0, lt=1)
+    lower: float
+    upper: float
+
+
+class Above(Answer):
+    """P(halftime margin > ``margin``)."""
+
+    margin: float
+    probability: float = Field(ge=0, le=1)
+
+
+class Distribution(Answer):
+    """How likely each whole halftime margin is, and what follows from it.
+
+    ``probabilities[i]`` is P(margin = ``first`` + i). All are whole multiples of 2^-40, so any sum of them is exact.
+    """
+
+    first: int = Field(description="the smallest margin with a probability")
+    probabilities: list[float] = Field(description="P(margin = first), P(margin = first + 1), ...; together exactly 1")
+    mean: float
+    sd: float = Field(ge=0)
+    home_leads: float = Field(ge=0, le=1, description="P(margin > 0); with tied and away_leads exactly 1")
+    tied: float = Field(ge=0, le=1)
+    away_leads: float = Field(ge=0, le=1)
+    quantiles: dict[str, int] = Field(
+        description="level -> smallest whole margin that the outcome does not exceed with at least that probability"
+    )
+    intervals: list[LevelInterval] = Field(
+        description="made as interval_lower and interval_upper are: 50, 80, 90 and 95% where the calibration set"
+        " supports them, and every level asked for"
+    )
+    above: list[Above] = Field(description="one for each number in the request's above, in its order")
+
+
 class Prediction(Answer):
     """One served forecast of the halftime margin, with all that is needed to compute it again."""
 
@@ -71,6 +109,7 @@ class Prediction(Answer):
     interval_lower: float
     interval_upper: float
     coverage_probability: float = Field(gt=0, lt=1, description="1 - alpha")
+    distribution: Distribution
     explanation: Explanation
     model_version: str
     timestamp: AwareDatetime

@@ -1,12 +1,7 @@
 """Python client of the forecaster's API.
 
 Every prediction is sent under a request id, made here when none is given, so a retry can never become a second
-prediction: the service answers the same bits under the same id.
-
-ForecasterError
-+-- ForecasterRefused        4xx: the request cannot be served as it is; ``sentence`` says what to change
-+-- ForecasterUnavailable    no connection, time-out, 429, 502, 503, 504 after all tries: try again later
-+-- ForecasterBroken         any other status, or an answer that cannot be read: tell the operator
+prediction: the service answers the same bits under the same id. What can go wrong is in ``services.client_errors``.
 """
 
 from __future__ import annotations
@@ -21,34 +16,34 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from services.answer import ErrorBody, Prediction, Problem, Recorded
+from services.answer import Prediction, Recorded
+from services.client_errors import (
+    ForecasterBroken,
+    ForecasterError,
+    ForecasterRefused,
+    ForecasterUnavailable,
+    facts,
+    judge,
+    read,
+    unavailable,
+)
+
+__all__ = [
+    "AsyncForecasterClient",
+    "ForecasterBroken",
+    "ForecasterClient",
+    "ForecasterError",
+    "ForecasterRefused",
+    "ForecasterUnavailable",
+    "RetryPolicy",
+    "predict_body",
+]
 
 A = TypeVar("A", bound=BaseModel)
 
-RETRIED = frozenset({429, 502, 503, 504})
 MAX_PAUSE_S = 5.0
-
-
-class ForecasterError(Exception):
-    """The forecaster gave no usable answer."""
-
-
-class ForecasterRefused(ForecasterError):
-    """The request cannot be served as it is."""
-
-    def __init__(self, status: int, sentence: str, detail: Sequence[Problem] = ()) -> None:
-        super().__init__(f"{status}: {sentence}")
-        self.status, self.sentence, self.detail = status, sentence, tuple(detail)
-
-
-class ForecasterUnavailable(ForecasterError):
-    """Nobody answered, or the answer was "not now", at every try."""
-
-
-class ForecasterBroken(ForecasterError):
-    """The forecaster failed, or answered something that is no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +67,17 @@ def predict_body(
     home: str | None = None,
     away: str | None = None,
     minute: int | None = None,
+    above: Sequence[float] = (),
+    levels: Sequence[float] = (),
     request_id: str | None = None,
 ) -> dict[str, Any]:
-    """The body of POST /predict; ``pattern`` is margin(1)..margin(m), home minus away, m = ``minute`` or 18."""
+    """The body of POST /predict; ``pattern`` is margin(1)..margin(m), home minus away, m = ``minute`` or 18.
+
+    ``above`` asks for P(halftime margin > x), ``levels`` for further intervals, as 0.99.
+    """
     fields = {"game_id": game_id, "home": home, "away": away, "minute": minute}
     body: dict[str, Any] = {"pattern": list(pattern), "alpha": alpha, "request_id": request_id or str(uuid4())}
+    body |= {name: list(asked) for name, asked in (("above", above), ("levels", levels)) if asked}
     return body | {name: value for name, value in fields.items() if value is not None}
 
 
@@ -107,11 +108,11 @@ class ForecasterClient:
 
     def model(self) -> dict[str, Any]:
         """Facts of the model being served. Raises ForecasterError."""
-        return _facts(self._send("GET", "/model", None))
+        return facts(self._send("GET", "/model", None))
 
     def summary(self) -> dict[str, Any]:
         """How the official forecasts did. Raises ForecasterError."""
-        return _facts(self._send("GET", "/metrics/summary", None))
+        return facts(self._send("GET", "/metrics/summary", None))
 
     def is_ready(self) -> bool:
         """Whether /readyz says so now; no retries, no error."""
@@ -121,7 +122,7 @@ class ForecasterClient:
             return False
 
     def _ask(self, kind: type[A], method: str, path: str, body: dict[str, Any]) -> A:
-        return _read(kind, self._send(method, path, body))
+        return read(kind, self._send(method, path, body))
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         for tried in range(1, self._retry.tries + 1):
@@ -129,12 +130,12 @@ class ForecasterClient:
                 outcome: httpx.Response | httpx.TransportError = self._http.request(method, path, json=body)
             except httpx.TransportError as error:
                 outcome = error
-            done, trouble, asked_s = _judge(outcome)
+            done, trouble, asked_s = judge(outcome)
             if done is not None:
                 return done
             if tried < self._retry.tries:
                 self._sleep(self._retry.pause_s(tried, asked_s))
-        raise _unavailable(self._http, trouble, self._retry.tries)
+        raise unavailable(self._http, trouble, self._retry.tries)
 
     def close(self) -> None:
         """Close the connections."""
@@ -165,16 +166,16 @@ class AsyncForecasterClient:
 
     async def predict(self, pattern: Sequence[float], **fields: Any) -> Prediction:
         """A forecast; keyword arguments as of ``predict_body``. Raises ForecasterError."""
-        return _read(Prediction, await self._send("POST", "/predict", predict_body(pattern, **fields)))
+        return read(Prediction, await self._send("POST", "/predict", predict_body(pattern, **fields)))
 
     async def record_actual(self, game_id: str, actual_differential: int) -> Recorded:
         """Record a game's margin at halftime and settle its official forecasts. Raises ForecasterError."""
         body = {"game_id": game_id, "actual_differential": actual_differential}
-        return _read(Recorded, await self._send("POST", "/record_actual", body))
+        return read(Recorded, await self._send("POST", "/record_actual", body))
 
     async def model(self) -> dict[str, Any]:
         """Facts of the model being served. Raises ForecasterError."""
-        return _facts(await self._send("GET", "/model", None))
+        return facts(await self._send("GET", "/model", None))
 
     async def is_ready(self) -> bool:
         """Whether /readyz says so now; no retries, no error."""
@@ -189,12 +190,12 @@ class AsyncForecasterClient:
                 outcome: httpx.Response | httpx.TransportError = await self._http.request(method, path, json=body)
             except httpx.TransportError as error:
                 outcome = error
-            done, trouble, asked_s = _judge(outcome)
+            done, trouble, asked_s = judge(outcome)
             if done is not None:
                 return done
             if tried < self._retry.tries:
                 await asyncio.sleep(self._retry.pause_s(tried, asked_s))
-        raise _unavailable(self._http, trouble, self._retry.tries)
+        raise unavailable(self._http, trouble, self._retry.tries)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -207,49 +208,3 @@ class AsyncForecasterClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _judge(outcome: httpx.Response | httpx.TransportError) -> tuple[httpx.Response | None, str, float]:
-    """(the answer, or None to try again; what the trouble is; seconds the server asks to wait).
-
-    Raises ForecasterRefused and ForecasterBroken for what no retry can change.
-    """
-    if isinstance(outcome, httpx.TransportError):
-        return None, f"{type(outcome).__name__}: {outcome}", 0.0
-    if outcome.is_success:
-        return outcome, "", 0.0
-    body = _error_body(outcome)
-    if outcome.status_code in RETRIED:
-        asked = outcome.headers.get("retry-after", "")
-        return None, f"{outcome.status_code}: {body.error}", float(asked) if asked.isdigit() else 0.0
-    if 400 <= outcome.status_code < 500:
-        raise ForecasterRefused(outcome.status_code, body.error, body.detail)
-    raise ForecasterBroken(f"{outcome.status_code}: {body.error}")
-
-
-def _error_body(response: httpx.Response) -> ErrorBody:
-    try:
-        return ErrorBody.model_validate_json(response.content)
-    except ValidationError:
-        return ErrorBody(error=f"no reason given ({response.text[:100]!r})")
-
-
-def _unavailable(http: httpx.Client | httpx.AsyncClient, trouble: str, tries: int) -> ForecasterUnavailable:
-    return ForecasterUnavailable(f"the forecaster at {http.base_url} gave no answer in {tries} tries: {trouble}")
-
-
-def _read(kind: type[A], response: httpx.Response) -> A:
-    try:
-        return kind.model_validate_json(response.content)
-    except ValidationError as error:
-        raise ForecasterBroken(f"the forecaster's answer is not a {kind.__name__}: {error}") from error
-
-
-def _facts(response: httpx.Response) -> dict[str, Any]:
-    try:
-        facts = response.json()
-    except ValueError as error:
-        raise ForecasterBroken(f"the forecaster's answer is not JSON: {response.text[:100]!r}") from error
-    if not isinstance(facts, dict):
-        raise ForecasterBroken("the forecaster's answer is not a JSON object")
-    return facts

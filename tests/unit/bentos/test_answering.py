@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from bentos.answering import ServedModel, answer, code_version
 from bentos.contracts import PredictRequest, RequestRefused, prediction_row
 from bentos.reproduce import WrongModelError, reproduce
+from models.distribution import MarginDistribution
 from models.ensemble import Ensemble
 from services.answer import Prediction
 from services.store_rows import PredictionRow
@@ -42,6 +45,8 @@ def requests(draw: st.DrawFn) -> PredictRequest:
         alpha=draw(st.floats(0.02, 0.98)),
         home=teams and teams[0],
         away=teams and teams[1],
+        above=draw(st.lists(st.floats(-100, 100), max_size=4)),
+        levels=draw(st.lists(st.floats(0, 0.98, exclude_min=True), max_size=4)),
     )
 
 
@@ -53,7 +58,63 @@ def test_any_answer_is_ordered_strict_json_and_computes_again(model: ServedModel
     assert Prediction.model_validate_json(text) == given
     json.dumps(json.loads(text), allow_nan=False)
     row = PredictionRow.from_json(json.loads(json.dumps(prediction_row(request, given), allow_nan=False)))
-    assert reproduce(row, model.ensemble).equal
+    again = reproduce(row, model.ensemble)
+    assert again.equal
+    assert again.distribution_equal
+
+
+@given(request=requests())
+def test_the_distribution_of_an_answer_hangs_together(model: ServedModel, request: PredictRequest) -> None:
+    given = ask(model, request).distribution
+    whole = MarginDistribution(given.first, np.array(given.probabilities))
+    assert whole.probabilities.tolist() == given.probabilities, "the answer's own probabilities make it again"
+    assert given.home_leads + given.tied + given.away_leads == 1.0
+    assert (given.home_leads, given.tied, given.away_leads) == (whole.home_leads, whole.tied, whole.away_leads)
+    assert given.quantiles == {level: whole.quantile(float(level)) for level in given.quantiles}
+    assert list(given.quantiles) == ["0.025", "0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95", "0.975"]
+    assert [one.margin for one in given.above] == request.above
+    assert [one.probability for one in given.above] == [whole.above(margin) for margin in request.above]
+    assert [one.level for one in given.intervals] == sorted({0.5, 0.8, 0.9, 0.95, *request.levels})
+    for narrow, wide in pairwise(given.intervals):
+        assert wide.lower <= narrow.lower <= narrow.upper <= wide.upper
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.2, 0.1, 0.05])
+def test_a_level_gives_the_interval_that_its_alpha_gives(model: ServedModel, alpha: float) -> None:
+    request = PredictRequest(pattern=[1.0] * 18, alpha=alpha, levels=[0.33])
+    given = ask(model, request)
+    one = next(one for one in given.distribution.intervals if one.level == pytest.approx(1 - alpha))
+    assert (one.lower, one.upper) == (given.interval_lower, given.interval_upper)
+
+
+def test_a_usual_level_is_left_out_and_an_asked_one_refused_where_the_calibration_set_is_too_small() -> None:
+    small = ServedModel("7", "d" * 64, small_ensemble(calibration_games=12), "a test")
+    request = PredictRequest(pattern=[1.0] * 18, alpha=0.2)
+    assert [one.level for one in ask(small, request).distribution.intervals] == [0.5, 0.8, 0.9]
+    with pytest.raises(RequestRefused) as caught:
+        ask(small, request.model_copy(update={"levels": [0.6, 0.95]}))
+    assert caught.value.status == 400
+    assert caught.value.sentence == (
+        "levels[1] 0.95 needs a calibration set of at least 19 games, this one has 12: the largest level it supports"
+        " is 0.923; ask for a smaller level or calibrate on more games."
+    )
+    problem = caught.value.problems[0]
+    assert (problem.field, problem.n, problem.needed) == ("levels[1]", 12, 19)
+    largest = request.model_copy(update={"levels": [0.923]})
+    assert 0.923 in [one.level for one in ask(small, largest).distribution.intervals]
+
+
+@pytest.mark.parametrize("level", [5e-324, 1e-17, 0.5])
+def test_any_level_below_the_largest_has_an_interval_that_holds_the_point(model: ServedModel, level: float) -> None:
+    given = ask(model, PredictRequest(pattern=[1.0] * 18, levels=[level]))
+    one = next(one for one in given.distribution.intervals if one.level == level)
+    assert one.lower <= given.point_forecast <= one.upper
+
+
+@pytest.mark.parametrize("level", [0.99, 1 - 1e-16])
+def test_a_level_close_to_one_is_refused_with_numbers(model: ServedModel, level: float) -> None:
+    with pytest.raises(RequestRefused, match="needs a calibration set of at least"):
+        ask(model, PredictRequest(pattern=[1.0] * 18, levels=[level]))
 
 
 def test_row_holds_what_the_answer_said(model: ServedModel) -> None:
@@ -64,6 +125,9 @@ def test_row_holds_what_the_answer_said(model: ServedModel) -> None:
     assert (row.model_version, row.model_digest) == ("7", "d" * 64)
     assert row.context["rating_difference"] == given.context.rating_difference
     assert row.components["similar"][0]["path"] == given.explanation.similar[0].path
+    kept = row.components["distribution"]
+    assert kept["probabilities"] == given.distribution.probabilities
+    assert [one["level"] for one in kept["intervals"]] == [0.5, 0.8, 0.9, 0.95]
 
 
 def test_rating_is_used_when_the_teams_are_named_and_named_in_the_context(model: ServedModel) -> None:
@@ -117,6 +181,17 @@ def test_a_changed_bit_is_noticed(model: ServedModel) -> None:
     body = prediction_row(request, ask(model, request))
     body["point"] = body["point"] + 1e-12
     assert not reproduce(PredictionRow.from_json(body), model.ensemble).equal
+
+
+def test_a_changed_probability_is_noticed_and_a_row_without_them_still_computes_again(model: ServedModel) -> None:
+    request = PredictRequest(pattern=[1.0] * 18)
+    body = prediction_row(request, ask(model, request))
+    body["components"]["distribution"]["probabilities"][3] += 2.0**-40
+    again = reproduce(PredictionRow.from_json(body), model.ensemble)
+    assert (again.numbers_equal, again.distribution_equal, again.equal) == (True, False, False)
+    del body["components"]["distribution"]
+    older = reproduce(PredictionRow.from_json(body), model.ensemble)
+    assert (older.numbers_equal, older.distribution_equal, older.equal) == (True, None, True)
 
 
 def test_facts_are_plain_json_and_code_version_is_stable(model: ServedModel) -> None:

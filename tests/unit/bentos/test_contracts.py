@@ -73,6 +73,16 @@ def test_plain_request_is_read_with_its_defaults() -> None:
         ({"home": "BOS", "away": "BOS"}, "does not play itself"),
         ({"home": "bos", "away": "NYK"}, "three capital letters"),
         ({"home": "BOSTON", "away": "NYK"}, "three capital letters"),
+        ({"above": 5.5}, "above must be an array of numbers"),
+        ({"above": None}, "above must be an array of numbers"),
+        ({"above": ["5.5"]}, "above[0] must be a number, not a string"),
+        ({"above": [1, 101]}, "above[1] must lie in -100..100"),
+        ({"above": [0.5] * 21}, "above has 21 entries, at most 20"),
+        ({"levels": 0.9}, "levels must be an array of numbers"),
+        ({"levels": [0.9, 1]}, "levels[1] must lie strictly between 0 and 1: 0.9 asks for a 90% interval"),
+        ({"levels": [0]}, "levels[0] must lie strictly between 0 and 1"),
+        ({"levels": [True]}, "levels[0] must be a number"),
+        ({"levels": [0.9] * 11}, "levels has 11 entries, at most 10"),
         ({"request_id": "a b"}, "request_id must be 1 to 128"),
         ({"request_id": ""}, "request_id must be 1 to 128"),
         ({"request_id": "x" * 129}, "request_id must be 1 to 128"),
@@ -174,3 +184,5 @@ def test_any_values_are_read_or_refused(body: dict[str, Any]) -> None:
         assert len(request.pattern) == request.asked_minute
         assert all(math.isfinite(margin) for margin in request.pattern)
         assert 0 < request.alpha < 1
+        assert all(0 < level < 1 for level in request.levels)
+        assert all(math.isfinite(margin) for margin in request.above)

@@ -33,6 +33,11 @@ def prediction(request: httpx.Request) -> httpx.Response:
         "prediction_id": str(uuid4()), "request_id": asked["request_id"], "minute": asked.get("minute", 18),
         "model_digest": "d" * 64, "calibration_id": "c" * 16, "alpha": asked["alpha"], "code_version": "x",
         "explanation": {"dejavu": 1.0, "lstm": 2.0, "persistence": 1.0, "weights": weights, "similar": []},
+        "distribution": {
+            "first": -1, "probabilities": [0.25, 0.25, 0.5], "mean": 0.25, "sd": 0.83, "home_leads": 0.5, "tied": 0.25,
+            "away_leads": 0.25, "quantiles": {"0.5": 0}, "intervals": [{"level": 0.5, "lower": -1.0, "upper": 1.0}],
+            "above": [{"margin": margin, "probability": 0.5} for margin in asked.get("above", [])],
+        },
         "context": {}, "logged": "spool", "a_field_of_tomorrow": 1,
     }  # fmt: skip
     return httpx.Response(200, json=body)
@@ -68,6 +73,15 @@ def test_prediction_is_typed_and_sent_with_only_what_was_given() -> None:
     answer = client(server).predict(PATTERN, home="BOS", away="NYK", alpha=0.1)
     assert (answer.alpha, answer.minute, answer.logged) == (0.1, 18, "spool")
     assert set(server.bodies[0]) == {"pattern", "alpha", "home", "away", "request_id"}
+
+
+def test_a_distribution_is_asked_about_and_typed() -> None:
+    server = Server()
+    answer = client(server).predict(PATTERN, above=[0.5, 7], levels=(0.99,))
+    assert server.bodies[0]["above"] == [0.5, 7]
+    assert server.bodies[0]["levels"] == [0.99]
+    assert [one.margin for one in answer.distribution.above] == [0.5, 7]
+    assert answer.distribution.intervals[0].level == 0.5
 
 
 def test_every_try_carries_the_same_request_id() -> None:
