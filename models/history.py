@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MINUTES_RECORDED = 49
 SOURCES = ("recorded", "archive", "simulated")
 MARGIN_COLUMNS = tuple(f"diff_{minute:02d}" for minute in range(MINUTES_RECORDED))
+POSSESSION_COLUMNS = tuple(f"poss_{minute:02d}" for minute in range(HALFTIME_MINUTE))
 COLUMNS = ("game_id", "season", "season_type", "date", "home", "away", *MARGIN_COLUMNS, "diff_final")
 
 
@@ -43,7 +44,8 @@ class History:
 
     ``game_id`` U10[n], ``season`` int16[n] (2022 is 2022-23), ``season_type`` U8[n] regular or playoffs, ``date``
     datetime64[D][n] league dates, ``home`` and ``away`` U3[n] tricodes, ``margins`` int16[n, 49] margin(0)..margin(48),
-    ``final_margin`` int16[n]. Built from any order of rows; equal rows give equal arrays. Raises HistoryError.
+    ``final_margin`` int16[n], ``possession`` int8[n, 24] who has the ball at minutes 0..23 (+1 home, -1 away, 0 loose
+    or not recorded). Built from any order of rows; equal rows give equal arrays. Raises HistoryError.
     """
 
     game_id: NDArray[np.str_]
@@ -54,6 +56,7 @@ class History:
     away: NDArray[np.str_]
     margins: NDArray[np.int16]
     final_margin: NDArray[np.int16]
+    possession: NDArray[np.int8]
     source: str
 
     def __post_init__(self) -> None:
@@ -65,6 +68,8 @@ class History:
                 raise HistoryError(f"{name} has {len(getattr(self, name))} rows, game_id has {n}")
         if self.margins.shape != (n, MINUTES_RECORDED):
             raise HistoryError(f"margins has shape {self.margins.shape}, not ({n}, {MINUTES_RECORDED})")
+        if self.possession.shape != (n, HALFTIME_MINUTE):
+            raise HistoryError(f"possession has shape {self.possession.shape}, not ({n}, {HALFTIME_MINUTE})")
         order = np.lexsort((self.game_id, self.date))
         for name in _ARRAYS:
             ordered = getattr(self, name)[order]
@@ -81,14 +86,20 @@ class History:
         selfsame = self.home == self.away
         if selfsame.any():
             raise HistoryError(f"game {self.game_id[selfsame][0]}: {self.home[selfsame][0]} plays itself")
+        beyond = (np.abs(self.possession) > 1).any(axis=1)
+        if beyond.any():
+            raise HistoryError(f"game {self.game_id[beyond][0]} has a possession other than -1, 0 and 1")
         started = self.margins[:, 0] != 0
         if started.any():
             raise HistoryError(f"game {self.game_id[started][0]} starts at margin {self.margins[started][0, 0]}, not 0")
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, source: str | None = None) -> History:
-        """From rows with the columns of ``COLUMNS``. The source is the frame's ``source`` column, one for all rows, or
-        the argument when there is no such column. Raises HistoryError."""
+        """From rows with the columns of ``COLUMNS``; those of ``POSSESSION_COLUMNS`` are 0 where they are left out.
+
+        The source is the frame's ``source`` column, one for all rows, or the argument when there is no such column.
+        Raises HistoryError.
+        """
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
             raise HistoryError(f"the frame lacks {len(missing)} columns, the first is {missing[0]!r}")
@@ -105,6 +116,12 @@ class History:
         if absent.any():
             raise HistoryError(f"game {frame.loc[absent, 'game_id'].iloc[0]} lacks margins: leave unfinished games out")
         margins = frame[list(MARGIN_COLUMNS)].to_numpy(dtype=np.int16)
+        possession = np.zeros((len(frame), HALFTIME_MINUTE), dtype=np.int8)
+        told = [name for name in POSSESSION_COLUMNS if name in frame.columns]
+        if told:
+            if told != list(POSSESSION_COLUMNS):
+                raise HistoryError(f"the frame has {len(told)} of {HALFTIME_MINUTE} possession columns: all or none")
+            possession = frame[told].to_numpy(dtype=np.int8)
         return cls(
             game_id=frame["game_id"].to_numpy().astype("U10"),
             season=frame["season"].to_numpy(dtype=np.int16),
@@ -114,6 +131,7 @@ class History:
             away=frame["away"].to_numpy().astype("U3"),
             margins=margins,
             final_margin=frame["diff_final"].to_numpy(dtype=np.int16),
+            possession=possession,
             source=source,
         )
 

@@ -18,8 +18,16 @@ import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
 from models import league
-from models.history import HistoryError
-from models.history_frame import GAME_ID_PATTERN, GAME_TYPES, PLAY_TYPES, check_games, typed
+from models.history import POSSESSION_COLUMNS, HistoryError
+from models.history_frame import (
+    GAME_ID_PATTERN,
+    GAME_TYPES,
+    HELD_COLUMNS,
+    PLAY_TYPES,
+    check_games,
+    held_after,
+    typed,
+)
 
 __all__ = [
     "HistoryError",
@@ -32,12 +40,19 @@ __all__ = [
 ]
 
 GAMES_FILE: Final = "games.parquet"
+PLAYS_FILES: Final = "plays_[0-9][0-9][0-9][0-9].parquet"
 
 
 def recorded_games(folder: Path) -> pd.DataFrame:
-    """Every recorded game in ``folder``/games.parquet, checked. Raises HistoryError naming file, column and value."""
+    """Every recorded game in ``folder``/games.parquet, checked; who had the ball from the plays files beside it.
+
+    Raises HistoryError naming file, column and value.
+    """
     path = folder / GAMES_FILE
-    return check_games(_read(path, GAME_TYPES), str(path))
+    games = check_games(_read(path, GAME_TYPES), str(path))
+    for plays in sorted(folder.glob(PLAYS_FILES)):
+        games[list(POSSESSION_COLUMNS)] += held_after(_first_halves(plays), games)
+    return games
 
 
 def recorded_plays(folder: Path, *, day: date | None = None, game_ids: Sequence[str] | None = None) -> pd.DataFrame:
@@ -71,9 +86,7 @@ def recorded_plays(folder: Path, *, day: date | None = None, game_ids: Sequence[
 
 def recorded_dates(folder: Path) -> dict[date, int]:
     """League dates that can be replayed (their season has a plays file) and how many games each has, in order."""
-    seasons = [
-        int(path.stem.removeprefix("plays_")) for path in sorted(folder.glob("plays_[0-9][0-9][0-9][0-9].parquet"))
-    ]
+    seasons = [int(path.stem.removeprefix("plays_")) for path in sorted(folder.glob(PLAYS_FILES))]
     if not seasons:
         return {}
     games = _read(folder / GAMES_FILE, {"season": "int64", "date": "object"}, [("season", "in", seasons)])
@@ -100,13 +113,26 @@ def simulated_dates(seed: int = league.DEFAULT_SEED) -> dict[date, int]:
 
 def _read(path: Path, types: dict[str, str], filters: list[tuple[str, str, Any]] | None = None) -> pd.DataFrame:
     """The columns of ``types`` of a parquet file, rows kept by ``filters``."""
+    return typed(_rows(path, types, filters), types, str(path))
+
+
+def _first_halves(path: Path) -> pd.DataFrame:
+    """What the possession rule reads of a plays file; its words stay numbered, since comparing texts takes seconds."""
+    return _rows(path, HELD_COLUMNS, [("period", "<=", 2)], ["game_id", "action_type", "team"])
+
+
+def _rows(
+    path: Path, columns: Iterable[str], filters: list[tuple[str, str, Any]] | None, numbered: list[str] | None = None
+) -> pd.DataFrame:
+    """Columns of a parquet file as they are stored; those ``numbered`` as categories."""
     if not path.is_file():
         raise HistoryError(f"{path} does not exist: name the folder that holds the recorded games")
     try:
-        missing = [name for name in types if name not in pq.read_schema(path).names]
+        missing = [name for name in columns if name not in pq.read_schema(path).names]
         if missing:
             raise HistoryError(f"{path} lacks {len(missing)} columns, first {missing[0]!r}")
-        frame = pd.read_parquet(path, columns=list(types), filters=filters)
+        table = pq.read_table(path, columns=list(columns), filters=filters, read_dictionary=numbered)
     except (ArrowException, OSError) as error:
         raise HistoryError(f"{path} cannot be read as parquet: {error}; copy the file again") from error
-    return typed(frame, types, str(path))
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

@@ -35,6 +35,7 @@ def small_history(games: int = 300, seed: int = 1) -> History:
         away=away,
         margins=margins,
         final_margin=margins[:, -1],
+        possession=np.zeros((games, 24), dtype=np.int8),
         source="simulated",
     )
 

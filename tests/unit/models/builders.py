@@ -6,6 +6,7 @@ import datetime as dt
 
 import numpy as np
 
+from models.clock import HALFTIME_MINUTE
 from models.conformal import CalibrationSet
 from models.dejavu import Dejavu
 from models.ensemble import Ensemble
@@ -30,6 +31,8 @@ def make_history(
     final = margins[:, -1].copy()
     final[final == 0] = 3
     days = np.datetime64(first, "D") + np.arange(games) // 4
+    possession = np.random.default_rng([seed, 1]).integers(-1, 2, (games, HALFTIME_MINUTE)).astype(np.int8)
+    possession[:, 0] = 0
     return History(
         game_id=np.array([f"002{season % 100:02d}{number:05d}" for number in range(1, games + 1)]),
         season=np.full(games, season, dtype=np.int16),
@@ -39,6 +42,7 @@ def make_history(
         away=np.array(TEAMS)[pairs[:, 1]],
         margins=margins,
         final_margin=final,
+        possession=possession,
         source="simulated",
     )
 

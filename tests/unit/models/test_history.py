@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.history import COLUMNS, MARGIN_COLUMNS, History, HistoryError
+from models.history import COLUMNS, MARGIN_COLUMNS, POSSESSION_COLUMNS, History, HistoryError
 from tests.unit.models.builders import make_history
 
 
@@ -91,6 +91,21 @@ def test_a_game_that_does_not_start_at_zero_is_refused() -> None:
 def test_an_empty_history_has_no_dates() -> None:
     with pytest.raises(HistoryError, match="no dates"):
         _ = make_history(8).take(slice(0, 0)).last_date
+
+
+def test_possession_is_read_where_the_frame_tells_it() -> None:
+    history = make_history(8)
+    frame = to_frame(history)
+    assert not History.from_frame(frame, "recorded").possession.any()
+    frame = frame.join(pd.DataFrame(history.possession, columns=list(POSSESSION_COLUMNS)))
+    shuffled = frame.sample(frac=1.0, random_state=3)
+    assert np.array_equal(History.from_frame(shuffled, "recorded").possession, history.possession)
+    assert np.array_equal(history.take(slice(2, 4)).possession, history.possession[2:4])
+    with pytest.raises(HistoryError, match="23 of 24 possession columns"):
+        History.from_frame(frame.drop(columns="poss_09"), "recorded")
+    frame.loc[3, "poss_05"] = 2
+    with pytest.raises(HistoryError, match="0021800004 has a possession other than"):
+        History.from_frame(frame, "recorded")
 
 
 def test_recorded_games_load(recorded: Path) -> None:

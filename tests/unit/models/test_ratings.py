@@ -23,7 +23,13 @@ def with_final(history: History, row: int, margin: int) -> History:
     finals = history.final_margin.copy()
     finals[row] = margin
     arrays = {name: getattr(history, name) for name in ("game_id", "season", "season_type", "date", "home", "away")}
-    return History(**arrays, margins=history.margins, final_margin=finals, source=history.source)
+    return History(
+        **arrays,
+        margins=history.margins,
+        final_margin=finals,
+        possession=history.possession,
+        source=history.source,
+    )
 
 
 def test_a_game_moves_both_teams_by_gain_times_the_surprise() -> None:

@@ -52,7 +52,17 @@ def test_seasons_can_be_named_for_each_purpose() -> None:
     whole = History(
         **{
             name: np.concatenate([getattr(year, name) for year in years])
-            for name in ("game_id", "season", "season_type", "date", "home", "away", "margins", "final_margin")
+            for name in (
+                "game_id",
+                "season",
+                "season_type",
+                "date",
+                "home",
+                "away",
+                "margins",
+                "final_margin",
+                "possession",
+            )
         },
         source="simulated",
     )

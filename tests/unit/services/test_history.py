@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from models import league
-from models.history_frame import GAME_TYPES, PLAY_TYPES
+from models.history import POSSESSION_COLUMNS
+from models.history_frame import GAME_TYPES, PLAY_TYPES, POSSESSION_TYPES
 from services.history import (
     HistoryError,
     recorded_dates,
@@ -38,7 +39,17 @@ def folder(tmp_path: Path, season: pd.DataFrame) -> Path:
 
 
 def test_games_come_back_as_they_were_written(folder: Path, season: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(recorded_games(folder), season)
+    back = recorded_games(folder)
+    pd.testing.assert_frame_equal(back[list(GAME_TYPES)], season[list(GAME_TYPES)])
+
+
+def test_who_had_the_ball_is_read_from_the_plays_beside_the_games(folder: Path, season: pd.DataFrame) -> None:
+    held = recorded_games(folder).set_index("date")[list(POSSESSION_COLUMNS)].abs()
+    with_plays = held.index.isin([NIGHT, NIGHT + timedelta(days=1)])
+    assert (held[with_plays].sum(axis=1) >= 12).all()
+    assert not held[~with_plays].to_numpy().any()
+    (folder / "plays_2022.parquet").unlink()
+    assert not recorded_games(folder)[list(POSSESSION_COLUMNS)].to_numpy().any()
 
 
 def test_plays_of_a_day_are_those_of_its_games(folder: Path) -> None:
@@ -129,16 +140,23 @@ def test_values_that_do_not_fit_their_type_are_named(folder: Path, season: pd.Da
 
 def test_simulated_twins_have_the_same_form() -> None:
     games = simulated_games(seasons=[2022])
-    assert {name: str(kind) for name, kind in games.dtypes.items()} == GAME_TYPES
+    assert {name: str(kind) for name, kind in games.dtypes.items()} == GAME_TYPES | POSSESSION_TYPES
     assert set(games["score_method"]) == {"simulated"}
     assert simulated_dates()[NIGHT] == len(league.games_of(NIGHT))
 
 
 def test_recorded_games_pass_their_checks(recorded: Path) -> None:
     games = recorded_games(recorded)
-    pd.testing.assert_frame_equal(games, pd.read_parquet(recorded / "games.parquet"))
+    pd.testing.assert_frame_equal(games[list(GAME_TYPES)], pd.read_parquet(recorded / "games.parquet"))
     assert recorded_dates(recorded)[NIGHT] == 8
     assert recorded_plays(recorded, day=NIGHT)["game_id"].nunique() == 8
+
+
+def test_recorded_possessions_are_known_at_most_marks_of_the_seasons_with_plays(recorded: Path) -> None:
+    games = recorded_games(recorded)
+    known = games[list(POSSESSION_COLUMNS)[1:]].ne(0).mean(axis=1)
+    assert known[games["season"] >= 2020].mean() > 0.85
+    assert not known[games["season"] < 2020].any()
 
 
 def test_every_recorded_date_to_replay_has_its_plays(recorded: Path) -> None:
