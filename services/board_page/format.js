@@ -7,6 +7,18 @@ export function lead(margin, score, digits = 0) {
   return `${margin > 0 ? score.home : score.away} +${by}`;
 }
 
+/** "71%", "<1%", ">99%": what is not certain is never shown as certain. */
+export function percent(probability) {
+  if (probability > 0 && probability < 0.005) return "<1%";
+  if (probability < 1 && probability > 0.995) return ">99%";
+  return `${Math.round(100 * probability)}%`;
+}
+
+/** "BOS lead at half: 71%, tied 4%, NYK 25%". */
+export function leads({ home, tied, away }, score) {
+  return `${score.home} lead at half: ${percent(home)}, tied ${percent(tied)}, ${score.away} ${percent(away)}`;
+}
+
 /** "5 of 6": a count of a whole. */
 export function share(part, whole) {
   return `${part} of ${whole}`;
