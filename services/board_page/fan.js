@@ -1,7 +1,7 @@
 // How sure a forecast is: the fan from the margin now to the half, and who leads there. Pure functions.
 
 const HALF = 24;
-const STEPS = 24;
+const STEPS = 16;
 
 /** What may be read from a forecast: its nested intervals, widest first; an older one has the one it was issued with. */
 export function bandsOf({ lower, upper, alpha, distribution }) {
@@ -16,7 +16,8 @@ export function bandsOf({ lower, upper, alpha, distribution }) {
  */
 export function fanTraces(forecast, colours) {
   const { minute, persistence: now, point } = forecast;
-  const shares = Array.from({ length: STEPS + 1 }, (_, i) => i / STEPS);
+  // Closer together at the start, where the edge bends.
+  const shares = Array.from({ length: STEPS + 1 }, (_, i) => (i / STEPS) ** 2);
   const x = shares.map((share) => minute + share * (HALF - minute));
   const edge = (end) => shares.map((share) => now + share * (point - now) + Math.sqrt(share) * (end - point));
   const outline = (upper, lower) => [...edge(upper), ...edge(lower).reverse()];

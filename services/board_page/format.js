@@ -14,9 +14,10 @@ export function percent(probability) {
   return `${Math.round(100 * probability)}%`;
 }
 
-/** "BOS lead at half: 71%, tied 4%, NYK 25%". */
-export function leads({ home, tied, away }, score) {
-  return `${score.home} lead at half: ${percent(home)}, tied ${percent(tied)}, ${score.away} ${percent(away)}`;
+/** "BOS lead at half: 71%, tied 4%, NYK 25%"; once the half is `over`, "Said at 6:00: BOS lead 71%, tied 4%, NYK 25%". */
+export function leads({ home, tied, away }, score, over) {
+  const lead = over ? `Said at 6:00: ${score.home} lead` : `${score.home} lead at half:`;
+  return `${lead} ${percent(home)}, tied ${percent(tied)}, ${score.away} ${percent(away)}`;
 }
 
 /** "5 of 6": a count of a whole. */
