@@ -51,7 +51,10 @@ class Ledger:
             raise BadLedger(f"stray {self.stray} over {self.games} games: it needs {len(ALPHAS)} numbers within them")
 
     def after(self, season: int, games: int, stray: Floats) -> Ledger:
-        """With ``games`` more of ``season`` that strayed by ``stray`` float64[levels]."""
+        """With ``games`` more of ``season`` that strayed by ``stray`` float64[levels]. Raises BadLedger for a season
+        before this one."""
+        if self.season is not None and season < self.season:
+            raise BadLedger(f"games of season {season} after games of season {self.season}: settle the oldest first")
         before = self if season == self.season else Ledger(season)
         total = tuple(float(sum(pair)) for pair in zip(before.stray, stray, strict=True))
         return Ledger(season, before.games + games, total)

@@ -61,6 +61,33 @@ def prediction_set(point: float, quantile: float, scale: float = 1.0) -> Interva
     return Interval(point - quantile * scale, point + quantile * scale)
 
 
+def p_values(sorted_scores: Floats, scores: Floats, chance: Floats | float = 0.5) -> Floats:
+    """Conformal p-values float64[k] of new ``scores`` [k] among n calibration scores in ascending order.
+
+    Each is the share of scores that are larger, its own counted in, where ``chance`` in 0..1 says how much of a tie
+    (the score itself included) counts as larger. Margins are whole numbers, so ties do come: with ``chance`` drawn
+    uniformly the p-values of exchangeable games are exactly uniform, as a PIT or a test martingale needs them (Vovk,
+    Gammerman and Shafer 2005, "smoothed" p-values); 0.5 gives the mid-p, deterministic and right on average. A set at
+    alpha holds the outcome whenever the p-value with ``chance`` 1 is above alpha.
+    """
+    n = len(sorted_scores)
+    larger = n - np.searchsorted(sorted_scores, scores, side="right")
+    ties = n - np.searchsorted(sorted_scores, scores, side="left") - larger
+    values: Floats = (larger + chance * (ties + 1)) / (n + 1)
+    return values
+
+
+def online_p_values(scores: Floats, chance: Floats | float = 0.5) -> Floats:
+    """The p-value float64[n] of each score among those before it, oldest first: what a test of exchangeability bets
+    against. With uniform ``chance`` they are uniform and independent of each other."""
+    values = np.empty(len(scores))
+    drawn = np.broadcast_to(chance, len(scores))
+    for place in range(len(scores)):
+        before = np.sort(scores[:place])
+        values[place] = p_values(before, scores[place : place + 1], drawn[place : place + 1])[0]
+    return values
+
+
 @dataclass(frozen=True, eq=False)
 class CalibrationSet:
     """One residual (actual minus point, points) and one scale (how hard the forecast was, above 0) for each of n games,

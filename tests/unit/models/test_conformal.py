@@ -11,9 +11,11 @@ from models.conformal import (
     conformal_rank,
     games_needed,
     nonconformity,
+    online_p_values,
+    p_values,
     prediction_set,
 )
-from models.forecast import BadAlpha, CalibrationTooSmall
+from models.forecast import BadAlpha, CalibrationTooSmall, Interval
 
 SCORES = st.lists(st.floats(0, 40), min_size=1, max_size=200).map(lambda scores: np.sort(np.array(scores)))
 ALPHAS = st.floats(0.001, 0.999)
@@ -122,3 +124,72 @@ def test_a_residual_that_is_not_finite_names_its_game() -> None:
 def test_content_tells_sets_apart() -> None:
     assert calibration(30).content() == calibration(30).content()
     assert calibration(30).content() != calibration(30, seed=1).content()
+
+
+def test_a_hard_forecast_gets_a_wider_interval_in_proportion_to_its_scale() -> None:
+    games = calibration(500)
+    quantile = games.quantile(0.1)
+    assert prediction_set(2.0, quantile, 3.0) == Interval(2.0 - 3.0 * quantile, 2.0 + 3.0 * quantile)
+    doubled = CalibrationSet(games.game_ids, 2.0 * games.residuals, np.full(500, 2.0))
+    assert doubled.quantile(0.1) == quantile
+    assert doubled.ordered.tolist() == games.ordered.tolist()
+    assert doubled.sd == pytest.approx(2.0 * games.sd)
+
+
+def test_known_difficulty_covers_as_promised_in_less_width() -> None:
+    chance = np.random.default_rng(8)
+    scales = np.exp(0.5 * chance.normal(size=6000))
+    residuals = scales * chance.normal(0.0, 6.0, 6000)
+    ids = tuple(map(str, range(3000)))
+    plain = CalibrationSet(ids, residuals[:3000]).quantile(0.05)
+    scaled = CalibrationSet(ids, residuals[:3000], scales[:3000]).quantile(0.05) * scales[3000:]
+    sizes = np.abs(residuals[3000:])
+    assert np.mean(sizes <= scaled) == pytest.approx(0.95, abs=0.012)
+    assert np.mean(scaled + 20 * np.maximum(sizes - scaled, 0)) < 0.9 * np.mean(
+        plain + 20 * np.maximum(sizes - plain, 0)
+    )
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_that_is_not_positive_names_its_game(scale: float) -> None:
+    with pytest.raises(ValueError, match=r"0022200002 has scale .*: it must be above 0"):
+        CalibrationSet(("0022200001", "0022200002"), np.zeros(2), np.array([1.0, scale]))
+
+
+def test_scales_roll_with_their_games_and_are_part_of_the_content() -> None:
+    games = calibration(5)
+    rolled = games.rolled(["0022299998"], [1.0], window=3, scales=[2.0])
+    assert rolled.scales.tolist() == [1.0, 1.0, 2.0]
+    assert rolled.content() != games.rolled(["0022299998"], [1.0], window=3).content()
+
+
+@given(scores=SCORES, score=st.floats(0, 60), alpha=ALPHAS)
+def test_a_p_value_above_alpha_is_an_outcome_inside_the_set(scores: np.ndarray, score: float, alpha: float) -> None:
+    if games_needed(alpha) > len(scores) or abs((len(scores) + 1) * alpha % 1 - 0.5) > 0.4999:
+        return
+    inside = score <= conformal_quantile(scores, alpha)
+    assert inside == (float(p_values(scores, np.array([score]), 1.0)[0]) > alpha)
+
+
+def test_randomised_p_values_of_whole_errors_are_uniform_and_mid_p_right_on_average() -> None:
+    chance = np.random.default_rng(12)
+    errors = np.abs(np.round(chance.normal(0.0, 2.0, (4000, 60))))  # few distinct values: ties everywhere
+    drawn = chance.random(4000)
+    found = np.array([p_values(np.sort(row[:59]), row[59:], one)[0] for row, one in zip(errors, drawn, strict=True)])
+    shares = np.histogram(found, bins=10, range=(0, 1))[0] / 4000
+    assert np.abs(shares - 0.1).max() < 0.02
+    mid = np.array([p_values(np.sort(row[:59]), row[59:])[0] for row in errors])
+    assert np.mean(mid) == pytest.approx(0.5, abs=0.02)
+
+
+def test_online_p_values_bet_nothing_on_exchangeable_games_and_win_on_growing_errors() -> None:
+    chance = np.random.default_rng(2)
+    errors = np.abs(np.round(chance.normal(0.0, 6.0, 1500)))
+    drifting = errors * np.linspace(1.0, 2.0, 1500)
+
+    def wealth(scores: np.ndarray) -> float:
+        found = online_p_values(scores, np.random.default_rng(3).random(len(scores)))
+        return float(np.sum(np.log(0.7) - 0.3 * np.log(found)))  # the power martingale at 0.7
+
+    assert wealth(errors) < math.log(20)
+    assert wealth(drifting) > math.log(1000)
