@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_backtest import backtest
 from flows.cli_common import Json, Speed
 from flows.cli_common import print_json as _print_json
 from flows.cli_common import settings_with as _settings
@@ -210,6 +211,7 @@ def train(
 
 app.command(context_settings={"ignore_unknown_options": True})(predict)
 app.command()(reproduce)
+app.command()(backtest)
 
 
 def main() -> None:

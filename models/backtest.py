@@ -1,0 +1,224 @@
+"""The walk-forward backtest: every season forecast with nothing later than each game's own date.
+
+For a season, everything fitted is fitted on games before its first date, as training does it for the product. Then the
+season is walked by league date: ratings know the earlier dates, calibration the errors of the earlier dates, and a
+date's own games are scored before any of them is learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from models import baselines
+from models.adaptive import WINDOW
+from models.backtest_ensemble import walk_ensemble
+from models.backtest_scores import Row, Scores, score, skills
+from models.backtest_walk import Floats, Predictions, fixed, rolled
+from models.baselines import Forecaster, MissingLibrary, halves, leads
+from models.clock import HALFTIME_MINUTE
+from models.ensemble import Ensemble
+from models.history import History
+from models.mixture import Games
+from models.ratings import rate_history
+from models.training import TrainingSpec, split, train
+
+PERSISTENCE, ENSEMBLE, SPLIT_CONFORMAL = "persistence", "ensemble", "split-conformal"
+# The share of the games left to fit that the weights may take, where there are fewer than training asks for.
+VALIDATION_SHARE = 3
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share 0..1 of the season that is done."""
+
+
+class BacktestError(ValueError):
+    """A backtest that cannot be run honestly."""
+
+
+@dataclass(frozen=True)
+class BacktestSpec:
+    """``minutes`` to forecast at; ``training`` as for the product, its ``as_of`` moved to each season's first date;
+    ``window`` how many of the newest errors calibrate."""
+
+    minutes: tuple[int, ...] = tuple(range(HALFTIME_MINUTE))
+    training: TrainingSpec = field(default_factory=lambda: TrainingSpec(as_of=date.max))
+    window: int = WINDOW
+
+    def __post_init__(self) -> None:
+        wrong = [minute for minute in self.minutes if not 0 <= minute < HALFTIME_MINUTE]
+        if wrong or not self.minutes:
+            raise BacktestError(f"minutes {list(self.minutes)}: name minutes 0..{HALFTIME_MINUTE - 1}, at least one")
+        object.__setattr__(self, "minutes", tuple(sorted(set(self.minutes))))
+
+    @property
+    def games_needed(self) -> int:
+        """The fewest earlier games a season can be forecast from."""
+        return self.training.calibration_games + 2 * self.training.neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What is known before a season: the ensemble, the forecasters beside it and the games that calibrate them all."""
+
+    ensemble: Ensemble
+    forecasters: tuple[Forecaster, ...]
+    calibration: Games
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class SeasonResult:
+    """One season's scores by (minute, forecaster), its games' league dates [n], and what the reader should know."""
+
+    season: int
+    dates: NDArray[np.datetime64]
+    scores: Mapping[tuple[int, str], Scores]
+    notes: tuple[str, ...]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The figures, plain values."""
+        return [scored.row for scored in self.scores.values()]
+
+
+def check_seasons(history: History, seasons: Sequence[int], spec: BacktestSpec) -> tuple[int, ...]:
+    """The seasons asked for, each once, in order. Raises BacktestError when one cannot be forecast."""
+    known = sorted(set(history.season.tolist()))
+    earlier = {season: len(history.before(history.seasons(season).first_date)) for season in known}
+    possible = [season for season in known if earlier[season] >= spec.games_needed]
+    remedy = f"seasons that can be tested: {', '.join(map(str, possible)) or 'none; load more history'}"
+    if not seasons:
+        raise BacktestError(f"no season to test: name one; {remedy}")
+    for season in seasons:
+        if season not in earlier:
+            raise BacktestError(f"season {season} has no game in this history; {remedy}")
+        if season not in possible:
+            raise BacktestError(
+                f"season {season} has {earlier[season]} earlier games, {spec.games_needed} are needed"
+                f" ({spec.training.calibration_games} to calibrate, the rest to fit); {remedy}"
+            )
+    return tuple(sorted(set(seasons)))
+
+
+def run_season(history: History, season: int, spec: BacktestSpec, progress: Progress | None = None) -> SeasonResult:
+    """Fit before ``season`` and walk it. Same history and spec, same bits, whatever runs beside it.
+
+    Raises BacktestError, models.training.TrainingError.
+    """
+    tell = progress if progress is not None else _silent
+    check_seasons(history, [season], spec)
+    with threadpool_limits(1):
+        fitted = fit_before(history, season, spec, lambda stage, done: tell(stage, 0.7 * done))
+        return walk(history, season, fitted, spec, lambda stage, done: tell(stage, 0.7 + 0.3 * done))
+
+
+def fit_before(history: History, season: int, spec: BacktestSpec, progress: Progress | None = None) -> Fitted:
+    """Everything fitted on the games before the first date of ``season``."""
+    tell = progress if progress is not None else _silent
+    first = history.seasons(season).first_date
+    past = history.before(first)
+    rest = len(past) - spec.training.calibration_games
+    # Weights and calibration of a model do not depend on the minutes somebody asks about here: all are trained.
+    training = replace(
+        spec.training, as_of=first, validation_games=min(spec.training.validation_games, rest // VALIDATION_SHARE)
+    )
+    ensemble = train(past, training, lambda stage, done: tell(stage, 0.8 * done)).ensemble
+    ratings, _ = rate_history(past, training.ratings)
+    fit, calibration, _ = split(Games(past, ratings), training)
+    tell("baselines", 0.8)
+    made = [
+        baselines.persistence(),
+        baselines.linear(fit, spec.minutes),
+        baselines.published_dejavu(fit),
+        *_components(ensemble),
+    ]
+    notes: tuple[str, ...] = ()
+    try:
+        made.append(baselines.gradient_boosting(fit, spec.minutes))
+    except MissingLibrary as error:
+        notes = (f"gradient-boosting is left out: {error}",)
+    return Fitted(ensemble, tuple(made), calibration, notes)
+
+
+def walk(
+    history: History, season: int, fitted: Fitted, spec: BacktestSpec, progress: Progress | None = None
+) -> SeasonResult:
+    """Forecast ``season`` date by date and score it."""
+    tell = progress if progress is not None else _silent
+    games = rated_season(history, season, spec)
+    actual = halves(games)
+    scores: dict[tuple[int, str], Scores] = {}
+    for place, minute in enumerate(spec.minutes):
+        tell(f"minute {minute}", place / len(spec.minutes))
+        said = predictions(games, minute, fitted, spec)
+        found = {name: score(name, minute, season, one, actual) for name, one in said.items()}
+        for name, scored in found.items():
+            scored.row.update(skills(scored, found[PERSISTENCE], games.history.date))
+            scores[minute, name] = scored
+    tell("done", 1.0)
+    return SeasonResult(season, games.history.date, scores, fitted.notes)
+
+
+def rated_season(history: History, season: int, spec: BacktestSpec) -> Games:
+    """The games of ``season`` with the ratings of their own dates."""
+    last = history.seasons(season).last_date
+    through = history.take(history.date <= np.datetime64(last, "D"))
+    ratings, _ = rate_history(through, spec.training.ratings)
+    return Games(through, ratings).take(through.season == season)
+
+
+def predictions(games: Games, minute: int, fitted: Fitted, spec: BacktestSpec) -> dict[str, Predictions]:
+    """What each forecaster says at ``minute`` of ``games``, by name: each with its own past errors."""
+    seen, calibration = masked(games, minute), masked(fitted.calibration, minute)
+    actual, happened = halves(games), halves(fitted.calibration)
+    out: dict[str, Predictions] = {}
+    for forecaster in fitted.forecasters:
+        errors = happened - forecaster.points(calibration, minute)
+        out[forecaster.name] = rolled(errors, forecaster.points(seen, minute), actual, games.history.date, spec.window)
+    ensemble = fitted.ensemble
+    out[ENSEMBLE] = walk_ensemble(ensemble, seen, games.history.change(minute), minute, spec.window)
+    out[SPLIT_CONFORMAL] = fixed(happened - ensemble.points(calibration, minute), out[ENSEMBLE].points)
+    return out
+
+
+def masked(games: Games, minute: int) -> Games:
+    """The games as they look after ``minute``: every later margin is the one of ``minute``, the ball is loose, and
+    nobody has won."""
+    history = games.history
+    margins, possession = history.margins.copy(), history.possession.copy()
+    margins[:, minute + 1 :] = margins[:, minute, None]
+    possession[:, minute + 1 :] = 0
+    return replace(
+        games,
+        history=replace(
+            history, margins=margins, possession=possession, final_margin=np.zeros_like(history.final_margin)
+        ),
+    )
+
+
+def _components(ensemble: Ensemble) -> list[Forecaster]:
+    """Dejavu and the LSTM, each alone."""
+
+    def points_of(place: int) -> Callable[[Games, int], Floats]:
+        def points(games: Games, minute: int) -> Floats:
+            return leads(games, minute) + ensemble.mixture.components(games, minute, rated=True)[place]
+
+        return points
+
+    return [Forecaster("dejavu", points_of(0)), Forecaster("lstm", points_of(1))]
+
+
+def result_json(source: str, results: Sequence[SeasonResult]) -> dict[str, Any]:
+    """Plain values fit for JSON."""
+    notes = sorted({note for result in results for note in result.notes})
+    return {"source": source, "rows": [row for result in results for row in result.rows], "notes": notes}
+
+
+def _silent(_stage: str, _done: float) -> None:
+    """Nobody listens."""
