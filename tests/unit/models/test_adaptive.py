@@ -1,15 +1,20 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.calibration_choice import CHOSEN, METHODS, judge, residuals_of
 from models.adaptive import ALPHAS, Adaptive, BadLedger, Ledger, Settled, by_date, replay
 from models.adaptive_rules import Aci, Integrator, Rolling, Rule, logit
 from models.conformal import CalibrationSet
 from models.forecast import BadAlpha, CalibrationTooSmall
+from models.history import History
+from models.ratings import rate_history
 
 RULES = (Rolling(), Aci(), Integrator())
 STRAYS = st.tuples(*[st.floats(-30.0, 30.0)] * len(ALPHAS))
@@ -216,3 +221,17 @@ def test_rolling_in_one_go_and_date_by_date_is_the_same_to_the_bit() -> None:
         state = state.update(day)
     assert state.ledger == at_once.ledger
     assert state.calibration.content() == at_once.calibration.content()
+
+
+def test_on_recorded_games_every_season_holds_95_percent_and_a_rolling_set_alone_does_not(recorded: Path) -> None:
+    history = History.from_frame(pd.read_parquet(recorded / "games.parquet"), "recorded")
+    ratings, _ = rate_history(history)
+    by_minute = {minute: residuals_of(history, ratings, minute) for minute in (6, 18)}
+    seasons = range(2016, 2023)
+    plain, alone, ours = (judge(by_minute, METHODS[name], seasons) for name in ("last season", "rolling 1300", CHOSEN))
+    assert not ours.outside.any()
+    assert alone.outside.sum() >= 3
+    assert plain.outside.sum() >= 6
+    # What it costs, and that it does not swing within a season.
+    assert (ours.score / plain.score).max() < 1.01
+    assert ours.thirds.std() < 0.8 * alone.thirds.std()
