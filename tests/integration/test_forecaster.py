@@ -62,7 +62,7 @@ def test_prediction_has_every_field_and_keeps_its_promises(forecaster: RunningFo
     assert set(body) == {
         "game_id", "point_forecast", "interval_lower", "interval_upper", "coverage_probability", "explanation",
         "model_version", "timestamp", "prediction_id", "request_id", "minute", "model_digest", "calibration_id",
-        "alpha", "context", "code_version", "logged",
+        "alpha", "context", "code_version", "logged", "distribution",
     }  # fmt: skip
     assert body["interval_lower"] <= body["point_forecast"] <= body["interval_upper"]
     assert body["coverage_probability"] == 0.95
@@ -80,6 +80,25 @@ def test_prediction_has_every_field_and_keeps_its_promises(forecaster: RunningFo
     assert (context["home"], context["away"]) == ("BOS", "NYK")
     assert context["ratings_as_of"] == "2022-01-27"
     assert isinstance(context["rating_difference"], float)
+    distribution = body["distribution"]
+    assert sum(distribution["probabilities"]) == 1.0
+    assert distribution["home_leads"] + distribution["tied"] + distribution["away_leads"] == 1.0
+    assert [one["level"] for one in distribution["intervals"]] == [0.5, 0.8, 0.9, 0.95]
+    assert (distribution["intervals"][-1]["lower"], distribution["intervals"][-1]["upper"]) == (
+        body["interval_lower"],
+        body["interval_upper"],
+    )
+
+
+def test_a_distribution_can_be_asked_about(forecaster: RunningForecaster) -> None:
+    distribution = forecaster.predict(above=[5.5, 0], levels=[0.6]).json()["distribution"]
+    assert [one["margin"] for one in distribution["above"]] == [5.5, 0.0]
+    assert distribution["above"][1]["probability"] == distribution["home_leads"]
+    assert [one["level"] for one in distribution["intervals"]] == [0.5, 0.6, 0.8, 0.9, 0.95]
+    refused = forecaster.predict(levels=[0.999])
+    assert refused.status_code == 400
+    assert refused.json()["detail"][0]["field"] == "levels[0]"
+    assert refused.json()["detail"][0]["needed"] == 999
 
 
 def test_served_prediction_is_a_row_and_computes_again_to_the_same_bits(
@@ -87,7 +106,7 @@ def test_served_prediction_is_a_row_and_computes_again_to_the_same_bits(
 ) -> None:
     ensemble = load_bundle(bundle)
     asked: list[dict[str, Any]] = [
-        {},
+        {"above": [3.5], "levels": [0.6]},
         {"home": "BOS", "away": "NYK", "alpha": 0.1},
         {"pattern": [0.5] * 12, "minute": 12},
     ]
@@ -99,7 +118,11 @@ def test_served_prediction_is_a_row_and_computes_again_to_the_same_bits(
             body["interval_lower"],
             body["interval_upper"],
         )
-        assert reproduce(row, ensemble) == (row.point, row.lower, row.upper, True)
+        again = reproduce(row, ensemble)
+        assert (again.point, again.lower, again.upper) == (row.point, row.lower, row.upper)
+        assert again.distribution.probabilities.tolist() == body["distribution"]["probabilities"]
+        assert again.equal
+        assert again.distribution_equal
     until(lambda: not list((forecaster.home / "spool").glob("*.jsonl")))
 
 
