@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.history import MARGIN_COLUMNS, POSSESSION_COLUMNS, HistoryError
-from models.possession import Kind, possessions
+from models.possession import RECORDED, Kind, possessions, scored
 from models.teams import is_team
 
 GAME_ID_PATTERN: Final = r"00[1-6]\d{7}"
@@ -53,16 +53,6 @@ PLAY_TYPES: Final[dict[str, str]] = {
 }
 
 HELD_COLUMNS: Final = ("game_id", "period", "elapsed_seconds", "action_type", "points_home", "points_away", "team")
-# What recorded events are to the possession rule; a free throw that scored is a made one.
-RECORDED: Final = {
-    "made_fg": Kind.MADE_SHOT,
-    "missed_fg": Kind.MISSED_SHOT,
-    "free_throw": Kind.MISSED_FREE_THROW,
-    "rebound": Kind.REBOUND,
-    "turnover": Kind.TURNOVER,
-    "foul": Kind.FOUL,
-    "jump_ball": Kind.JUMP_BALL,
-}
 
 
 def check_games(frame: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -72,9 +62,10 @@ def check_games(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     first: ``where`` (a file, usually), column and value.
     """
     if not any(name in frame.columns for name in POSSESSION_TYPES):
-        frame = with_possessions(frame, np.zeros((len(frame), len(POSSESSION_TYPES)), dtype=np.int8))
+        unknown = pd.DataFrame(np.int8(0), columns=list(POSSESSION_TYPES), index=frame.index)
+        frame = pd.concat([frame, unknown], axis=1)
     games = typed(frame, GAME_TYPES | POSSESSION_TYPES, where)
-    held = games[list(POSSESSION_TYPES)].to_numpy()
+    ball = games[list(POSSESSION_TYPES)].to_numpy()
     margins = games[list(MARGIN_COLUMNS)].to_numpy(dtype=np.int64)
     final = games["diff_final"].to_numpy(dtype=np.int64)
     scores = games[["home_score_final", "away_score_final", "home_score_24", "away_score_24"]].to_numpy(dtype=np.int64)
@@ -95,8 +86,8 @@ def check_games(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         ("diff_final", final == 0, "is a draw, which no game ends in"),
         ("diff_48", regulation & (margins[:, 48] != final), "differs from diff_final in a game without overtime"),
         ("diff_48", steps > 25, "ends a path with a minute of more than 25 points"),
-        ("poss_00", held[:, 0] != 0, "is not 0: nobody has the ball before tip-off"),
-        ("poss_23", (np.abs(held) > 1).any(axis=1), "ends a row of possessions not all -1, 0 or 1"),
+        ("poss_00", ball[:, 0] != 0, "is not 0: nobody has the ball before tip-off"),
+        ("poss_23", (np.abs(ball) > 1).any(axis=1), "ends a row of possessions not all -1, 0 or 1"),
     ]  # fmt: skip
     for column, bad, says in rules:
         if bad.any():
@@ -108,31 +99,31 @@ def check_games(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return games
 
 
-def with_possessions(frame: pd.DataFrame, held: NDArray[np.int8]) -> pd.DataFrame:
-    """``frame`` with who has the ball at minutes 0..23, int8[n, 24], as its last columns."""
-    columns = pd.DataFrame(held, columns=list(POSSESSION_COLUMNS), index=frame.index)
-    return pd.concat([frame, columns], axis=1)
+def recorded_held(plays: pd.DataFrame, games: pd.DataFrame) -> NDArray[np.int8]:
+    """``held`` of recorded plays: rows of ``HELD_COLUMNS``, each game's in order."""
+    action = plays["action_type"].astype("category")
+    kinds = np.array([RECORDED.get(name, Kind.OTHER) for name in action.cat.categories], dtype=np.int64)
+    made = (plays["points_home"] + plays["points_away"]).to_numpy() > 0
+    kind = scored(kinds[action.cat.codes], made)
+    told = plays[["game_id", "period", "team"]].assign(t=plays["elapsed_seconds"], kind=kind)
+    return held(told, games)
 
 
-def held_after(plays: pd.DataFrame, games: pd.DataFrame) -> NDArray[np.int8]:
+def held(plays: pd.DataFrame, games: pd.DataFrame) -> NDArray[np.int8]:
     """Who has the ball at minutes 0..23 by ``models.possession``, int8, one row a game of ``games``.
 
-    ``plays`` are rows of ``HELD_COLUMNS``, each game's in order; a game without plays has 0 throughout.
+    ``plays`` has game_id, period, t (elapsed game seconds), kind (of ``Kind``) and team, each game's rows in order; a
+    game without plays has 0 throughout, a play of another game or team is passed over.
     """
-    words = {name: plays[name].astype("category") for name in ("game_id", "action_type", "team")}
-    number = {name: column.cat.codes.to_numpy().astype(np.int64) for name, column in words.items()}
-    names = {name: column.cat.categories for name, column in words.items()}
-    row = pd.Index(games["game_id"]).get_indexer(names["game_id"])[number["game_id"]]
-    # Two different numbers for "not in this file", so that a play without a team is nobody's.
-    home, away = (names["team"].get_indexer(games[side].to_numpy())[row] for side in ("home", "away"))
-    team = np.where(number["team"] < 0, -2, number["team"])
-    kind = np.array([RECORDED.get(name, Kind.OTHER) for name in names["action_type"]])[number["action_type"]]
-    scored = (plays["points_home"].to_numpy() + plays["points_away"].to_numpy()) > 0
-    kind = np.where((kind == Kind.MISSED_FREE_THROW) & scored, Kind.MADE_FREE_THROW, kind)
-    side = (team == home).astype(np.int8) - (team == away).astype(np.int8)
+    game, team = plays["game_id"].astype("category"), plays["team"].astype("category")
+    row = pd.Index(games["game_id"]).get_indexer(game.cat.categories)[game.cat.codes]
+    # Two different numbers for "no team told" and "has no play here", so that a play without a team is nobody's.
+    number = np.where(team.cat.codes < 0, -2, team.cat.codes)
+    home, away = (team.cat.categories.get_indexer(pd.Index(games[place]))[row] for place in ("home", "away"))
+    side = (number == home).astype(np.int8) - (number == away).astype(np.int8)
     known = row >= 0
-    period, t = plays["period"].to_numpy(), plays["elapsed_seconds"].to_numpy()
-    return possessions(row[known], period[known], t[known], kind[known], side[known], len(games))
+    period, t, kind = (plays[name].to_numpy()[known] for name in ("period", "t", "kind"))
+    return possessions(row[known], period, t, kind, side[known], len(games))
 
 
 def _is_day(value: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from models.history import POSSESSION_COLUMNS
 from models.league_game import play
 from models.league_plays import PLAY_COLUMNS, PlayRow, tell_game
 from models.league_rules import FIRST_SEASON, LAST_SEASON
@@ -45,8 +46,9 @@ def simulate_history(seasons: Iterable[int] = SEASONS, seed: int = DEFAULT_SEED)
     """Every game of ``seasons`` (start years 2013..2022), one row each, by season, then date and game id.
 
     Columns and types of the recorded games: game_id, season, season_type, date, home, away, diff_00..diff_48 (int16,
-    home minus away in points at the end of each minute), diff_final, scores, n_periods, bubble_2020, score_method. The
-    same seed gives the same rows, whichever seasons are asked for together. Raises ValueError for other seasons.
+    home minus away in points at the end of each minute), diff_final, scores, n_periods, bubble_2020, score_method, and
+    poss_00..poss_23 (int8, who has the ball at minutes 0..23: +1 home, -1 away, 0 loose). The same seed gives the same
+    rows, whichever seasons are asked for together. Raises ValueError for other seasons.
     """
     return pd.concat([_season_frame(s) for s in simulate_seasons(seed, list(seasons))], ignore_index=True)
 
@@ -141,6 +143,7 @@ def _season_frame(season: Season) -> pd.DataFrame:
         "bubble_2020": np.zeros(len(season.game_ids), dtype=np.bool_),
         "score_method": pd.Series([METHOD] * len(season.game_ids), dtype="str"),
     }
+    columns |= {name: results.possession[:, minute] for minute, name in enumerate(POSSESSION_COLUMNS)}
     return pd.DataFrame(columns)
 
 

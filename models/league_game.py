@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import league_rules as rules
+from models.clock import HALFTIME_MINUTE
 from models.league_random import Keys, Uniforms, stream_keys, uniforms
 
 Ints = NDArray[np.int64]
@@ -55,9 +56,13 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Margins (games, 49) at minutes 0..48, scores at minute 24 and at the end, periods played."""
+    """Margins (games, 49) at minutes 0..48, who has the ball (games, 24) at minutes 0..23, scores, periods played.
+
+    ``possession`` is +1 home, -1 away, 0 loose: what ``models.possession`` makes of the game's plays.
+    """
 
     margins: Ints
+    possession: NDArray[np.int8]
     home_24: Ints
     away_24: Ints
     home: Ints
@@ -116,6 +121,7 @@ def play(contest: Contest, seed: int, record: bool = False) -> tuple[Results, Tr
     lanes = _Lanes(contest, seed)
     count = len(contest.streams)
     points = np.zeros((count, 2, 50), dtype=np.int64)
+    possession = np.zeros((count, HALFTIME_MINUTE), dtype=np.int8)
     periods = np.zeros(count, dtype=np.int64)
     length = np.zeros(count, dtype=np.int64)
     rows: list[NDArray[np.int64]] = []
@@ -128,6 +134,7 @@ def play(contest: Contest, seed: int, record: bool = False) -> tuple[Results, Tr
         live = ~lanes.over
         game, side = lanes.game[live], lanes.side[live]
         points[game, side, first_mark(happened[0], happened[2])[live]] += happened[-1][live]
+        _hold(possession, game, happened[:, live])
         length[game] = step + 1
         if record:
             row = np.zeros((9, count), dtype=np.int64)
@@ -136,7 +143,16 @@ def play(contest: Contest, seed: int, record: bool = False) -> tuple[Results, Tr
         _advance(lanes, happened)
         periods[lanes.game] = lanes.period
     tries = Tries(length, *list(np.stack(rows, axis=1))) if record else None
-    return _results(points, periods), tries
+    return _results(points, possession, periods), tries
+
+
+def _hold(possession: NDArray[np.int8], game: Ints, happened: NDArray[np.int64]) -> None:
+    """Note who has the ball where a try is under way at a minute mark; between a miss and its rebound nobody has."""
+    period, start, end, side = happened[:4]
+    left = start // 60 * 60  # no try is a minute long: it runs over one mark at most
+    minute = period * 12 - left // 60
+    under_way = (period <= 2) & (left > end) & (minute > 0)
+    possession[game[under_way], minute[under_way]] = 1 - 2 * side[under_way]
 
 
 def _step(lanes: _Lanes, u: Uniforms) -> NDArray[np.int64]:
@@ -224,11 +240,12 @@ def _advance(lanes: _Lanes, happened: NDArray[np.int64]) -> None:
     lanes.over |= done
 
 
-def _results(points: Ints, periods: Ints) -> Results:
+def _results(points: Ints, possession: NDArray[np.int8], periods: Ints) -> Results:
     """Scores at minute marks from points counted by the first mark they belong to."""
     scores = points.cumsum(axis=2)
     return Results(
         margins=scores[:, 0, :49] - scores[:, 1, :49],
+        possession=possession,
         home_24=scores[:, 0, 24],
         away_24=scores[:, 1, 24],
         home=scores[:, 0, 49],

@@ -31,7 +31,7 @@ _RUNNING = 1.18  # wall seconds a second of game clock: the clock stops a little
 # The first dead ball below these clocks is a television time-out, every period.
 _TELEVISION_TIME_OUTS: Final = (420, 180)
 _TIME_OUT, _LATE_TIME_OUT, _REVIEW = 0.05, 0.22, 0.040
-_FLOOR_FOUL, _OFFENSIVE_FOUL, _VIOLATION, _TEAM_REBOUND = 0.050, 0.16, 0.008, 0.16
+_FLOOR_FOUL, _OFFENSIVE_FOUL, _SHOT_CLOCK, _VIOLATION, _OUT_OF_BOUNDS = 0.050, 0.16, 0.05, 0.008, 0.16
 _SUBSTITUTION_AT_DEAD_BALL = 0.62
 
 PLAY_COLUMNS: Final = (
@@ -127,9 +127,11 @@ def _tell_try(teller: _Teller, step: dict[str, int], u: Uniforms) -> None:
         _foul(teller, other, u[1:])
     teller.run_to(step["end"])
     if outcome == rules.TURNOVER:
-        if u[2] < _OFFENSIVE_FOUL:
+        offensive, opening = u[2] < _OFFENSIVE_FOUL, step["period"] == 1 and step["start"] == 720
+        if offensive:
             _foul(teller, side, u[1:])
-        teller.tell("turnover", side if u[3] > 0.05 else None)
+        # The clock of the shot runs out on the team, no player.
+        teller.tell("turnover", side if u[3] > _SHOT_CLOCK or offensive or opening else None)
         teller.stop(_TURNOVER_S)
     elif outcome in (rules.MISSED_2, rules.MISSED_3):
         teller.tell("missed_fg", side)
@@ -145,9 +147,8 @@ def _tell_try(teller: _Teller, step: dict[str, int], u: Uniforms) -> None:
     if step["rebound"] != rules.NO_REBOUND:
         teller.run_to(step["next_start"])
         taker = side if step["rebound"] == rules.OFFENSIVE else other
-        unclear = u[13] < _TEAM_REBOUND
-        teller.tell("rebound", None if unclear else taker)
-        teller.stop(_LOOSE_BALL_S if unclear else 0.0)
+        teller.tell("rebound", taker)
+        teller.stop(_LOOSE_BALL_S if u[13] < _OUT_OF_BOUNDS else 0.0)
     elif missed:
         teller.tell("rebound", None)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,8 +195,8 @@ def _assemble(regular: _Played, rounds: list[_Played]) -> Season:
     ]
     order = sorted(range(len(rows)), key=lambda i: rows[i][:2])
 
-    def joined(kind: str, name: str) -> NDArray[np.int64]:
-        values: NDArray[np.int64] = np.concatenate([getattr(getattr(part, kind), name) for part in parts])[order]
+    def joined(kind: str, name: str) -> NDArray[Any]:
+        values: NDArray[Any] = np.concatenate([getattr(getattr(part, kind), name) for part in parts])[order]
         return values
 
     contest = Contest(

@@ -31,24 +31,46 @@ Ints = NDArray[np.integer[Any]]
 
 
 class Kind(IntEnum):
-    """What a play is to this rule."""
+    """What a play is to this rule. A made shot's number is that of a missed one and one more."""
 
     OTHER = 0
-    MADE_SHOT = 1
-    MISSED_SHOT = 2
-    MADE_FREE_THROW = 3
-    MISSED_FREE_THROW = 4
+    MISSED_SHOT = 1
+    MADE_SHOT = 2
+    MISSED_FREE_THROW = 3
+    MADE_FREE_THROW = 4
     REBOUND = 5
     TURNOVER = 6
     FOUL = 7
     JUMP_BALL = 8
 
 
+# What recorded events, rows of season archives (EVENTMSGTYPE) and actions of the live feed are; see ``scored``.
+RECORDED: Final = {
+    "missed_fg": Kind.MISSED_SHOT, "made_fg": Kind.MADE_SHOT, "free_throw": Kind.MISSED_FREE_THROW,
+    "rebound": Kind.REBOUND, "turnover": Kind.TURNOVER, "foul": Kind.FOUL, "jump_ball": Kind.JUMP_BALL,
+}  # fmt: skip
+ARCHIVED: Final = {
+    "1": Kind.MADE_SHOT, "2": Kind.MISSED_SHOT, "3": Kind.MISSED_FREE_THROW, "4": Kind.REBOUND, "5": Kind.TURNOVER,
+    "6": Kind.FOUL, "10": Kind.JUMP_BALL,
+}  # fmt: skip
+LIVE: Final = {
+    "2pt": Kind.MISSED_SHOT, "3pt": Kind.MISSED_SHOT, "heave": Kind.MISSED_SHOT, "freethrow": Kind.MISSED_FREE_THROW,
+    "rebound": Kind.REBOUND, "turnover": Kind.TURNOVER, "foul": Kind.FOUL, "jumpball": Kind.JUMP_BALL,
+}  # fmt: skip
+# Their team is told only when a player did it.
+BY_PLAYERS: Final = (Kind.REBOUND, Kind.TURNOVER)
+
 # The team's side times this has the ball; 0 is loose.
-_AFTER: Final = np.array([0, -1, 0, -1, 0, 1, -1, -1, 0], dtype=np.int8)
+_AFTER: Final = np.array([0, 0, -1, 0, -1, 1, -1, -1, 0], dtype=np.int8)
 _LOOSE: Final = np.array([kind in (Kind.MISSED_SHOT, Kind.MISSED_FREE_THROW, Kind.JUMP_BALL) for kind in Kind])
 # By one of these the team had the ball; a foul or a rebound may come before the first possession.
-_HAD_IT: Final = np.array([kind in range(Kind.MADE_SHOT, Kind.REBOUND) or kind == Kind.TURNOVER for kind in Kind])
+_HAD_IT: Final = np.array([Kind.OTHER < kind < Kind.REBOUND or kind == Kind.TURNOVER for kind in Kind])
+
+
+def scored(kind: Ints, made: NDArray[np.bool_]) -> Ints:
+    """``kind`` with the missed shots and free throws that went in as made ones."""
+    went_in: Ints = kind + (made & ((kind == Kind.MISSED_SHOT) | (kind == Kind.MISSED_FREE_THROW)))
+    return went_in
 
 
 def possessions(game: Ints, period: Ints, t: NDArray[Any], kind: Ints, side: Ints, games: int) -> NDArray[np.int8]:

@@ -5,29 +5,35 @@ and is empty on rows that do not score, and no row has a date. ``shotdetail_YYYY
 ``cdnnba_YYYY`` are actions of the live feed in any order, with orderNumber, both scores and the time of each.
 
 A table of plays has the columns game_id (ten digits), period, left (seconds on the clock), home and away (the score
-shown, NaN where there is none), home_points and away_points (what the play scored), review (a replay review).
+shown, NaN where there is none), home_points and away_points (what the play scored), review (a replay review), kind (of
+``models.possession.Kind``) and team (today's tricode, absent where none is told).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.clock import ClockError, parse_clock
+from models.possession import ARCHIVED, BY_PLAYERS, LIVE, Kind, scored
 from models.score_path import Fault
-from models.teams import UnknownTeamError, team
+from models.teams import UnknownTeamError, is_team, team
 
 EASTERN: Final = ZoneInfo("America/New_York")
 _V2_COLUMNS: Final = (
     "GAME_ID", "EVENTMSGTYPE", "PERIOD", "PCTIMESTRING", "HOMEDESCRIPTION", "VISITORDESCRIPTION", "SCORE",
+    "PLAYER1_TEAM_ABBREVIATION",
 )  # fmt: skip
 _LIVE_COLUMNS: Final = (
-    "gameId", "orderNumber", "period", "clock", "timeActual", "actionType", "teamTricode", "shotResult",
+    "gameId", "orderNumber", "period", "clock", "timeActual", "actionType", "teamTricode", "personId", "shotResult",
     "scoreHome", "scoreAway",
 )  # fmt: skip
 _SHOT_COLUMNS: Final = ("GAME_ID", "GAME_DATE", "HTM", "VTM")
@@ -72,6 +78,7 @@ def v2_plays(csv: Path) -> pd.DataFrame:
         made = (text != "") & ~text.str.startswith("MISS")
         basket = (kind == _MADE_SHOT) & text.str.contains("PTS)", regex=False)
         points[side] = basket * (2 + text.str.contains("3PT", regex=False)) + (made & (kind == _FREE_THROW)) * 1
+    scores = points["home"] + points["away"] > 0
     clock = rows["PCTIMESTRING"].str.extract(r"^(\d{1,2}):(\d{2})$").astype("float64")
     return pd.DataFrame(
         {
@@ -83,6 +90,8 @@ def v2_plays(csv: Path) -> pd.DataFrame:
             "home_points": points["home"],
             "away_points": points["away"],
             "review": kind == _REVIEW,
+            "kind": scored(_kinds(kind, ARCHIVED), scores.to_numpy()),
+            "team": _tricodes(rows["PLAYER1_TEAM_ABBREVIATION"]),
         }
     )
 
@@ -90,6 +99,9 @@ def v2_plays(csv: Path) -> pd.DataFrame:
 def live_plays(csv: Path) -> pd.DataFrame:
     """Plays of a cdnnba archive by orderNumber, with the further columns ``at`` and ``team``."""
     rows = read_columns(csv, _LIVE_COLUMNS)
+    action, made = rows["actionType"].str.lower(), rows["shotResult"] == "Made"
+    kind = scored(_kinds(action, LIVE), made.to_numpy())
+    nobody = pd.to_numeric(rows["personId"], errors="coerce").fillna(0) == 0
     table = pd.DataFrame(
         {
             "game_id": rows["gameId"].str.zfill(10),
@@ -98,16 +110,17 @@ def live_plays(csv: Path) -> pd.DataFrame:
             "left": rows["clock"].map(_seconds_left),
             "home": pd.to_numeric(rows["scoreHome"], errors="coerce"),
             "away": pd.to_numeric(rows["scoreAway"], errors="coerce"),
-            "review": rows["actionType"].str.lower() == "instantreplay",
+            "review": action == "instantreplay",
             "at": rows["timeActual"],
-            "team": rows["teamTricode"],
-            "points": rows["actionType"].str.lower().map(_LIVE_POINTS).fillna(0) * (rows["shotResult"] == "Made"),
+            "kind": kind,
+            "team": _tricodes(rows["teamTricode"].mask(nobody & np.isin(kind, BY_PLAYERS))),
+            "points": action.map(_LIVE_POINTS).fillna(0) * made,
         }
     ).sort_values(["game_id", "order"], kind="stable", ignore_index=True)
     # The home team is the one whose baskets raise the home score.
     rises = table.groupby("game_id")[["home", "away"]].diff().fillna(0)
-    scored = table[(rises["home"] > 0) & (rises["away"] == 0) & table["team"].notna()]
-    home_of = scored.groupby("game_id")["team"].agg(lambda teams: teams.mode().iloc[0])
+    baskets = table[(rises["home"] > 0) & (rises["away"] == 0) & table["team"].notna()]
+    home_of = baskets.groupby("game_id")["team"].agg(lambda teams: teams.mode().iloc[0])
     table["home_team"] = table["game_id"].map(home_of)
     at_home = table["team"] == table["home_team"]
     table["home_points"] = table["points"].where(at_home, 0)
@@ -129,6 +142,17 @@ def live_meeting(game: pd.DataFrame) -> Meeting | Fault:
     if len(others) != 1:
         return Fault.UNKNOWN_TEAMS
     return Meeting(times.min().astimezone(EASTERN).date(), first, second)
+
+
+def _kinds(words: pd.Series[Any], kinds: Mapping[str, Kind]) -> NDArray[Any]:
+    found: NDArray[Any] = words.map(kinds).fillna(Kind.OTHER).to_numpy(dtype=np.int64)
+    return found
+
+
+def _tricodes(told: pd.Series[Any]) -> pd.Series[Any]:
+    """Tricodes as the franchises have them today; one that no franchise has is left as it is."""
+    today = {str(name): team(str(name)).tricode if is_team(str(name)) else name for name in told.dropna().unique()}
+    return told.map(today)
 
 
 def _seconds_left(clock: Any) -> float:

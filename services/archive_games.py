@@ -18,10 +18,11 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from models.clock import period_length_s, period_start_s
-from models.history import HistoryError
-from models.history_frame import GAME_ID_PATTERN, GAME_TYPES, check_games
+from models.clock import REGULATION_PERIOD_S, period_length_s, period_start_s
+from models.history import POSSESSION_COLUMNS, HistoryError
+from models.history_frame import GAME_ID_PATTERN, GAME_TYPES, check_games, held
 from models.score_path import Fault, Plays, ScorePath, score_path
 from services.archive_forms import ArchiveFormatError, Meeting, live_meeting, live_plays, meetings, v2_plays
 
@@ -33,7 +34,7 @@ _BUBBLE: Final = (date(2020, 7, 1), date(2020, 10, 31))
 
 @dataclass(slots=True)
 class ArchiveGames:
-    """Games of archives (columns of GAME_TYPES), how many were repaired, and how many left out for which reason."""
+    """Games as ``check_games`` gives them, how many were repaired, and how many left out for which reason."""
 
     frame: pd.DataFrame = field(default_factory=lambda: _frame([]))
     repaired: int = 0
@@ -93,7 +94,14 @@ def _collect(table: pd.DataFrame, meet: Callable[[str, pd.DataFrame], Meeting | 
         rows.append(_row(game_id, told, meeting))
     if rows:
         out.frame = _checked(rows, out.left_out)
+        out.frame[list(POSSESSION_COLUMNS)] = _held(table, out.frame)
     return out
+
+
+def _held(table: pd.DataFrame, games: pd.DataFrame) -> NDArray[np.int8]:
+    """Who has the ball at minutes 0..23 of ``games``, whose clocks are sound."""
+    plays = table[table["game_id"].isin(games["game_id"]) & (table["period"] <= 2)]
+    return held(plays.assign(t=REGULATION_PERIOD_S * plays["period"] - plays["left"]), games)
 
 
 def _checked(rows: list[dict[str, Any]], left_out: Counter[str]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from models.history_frame import (
     HELD_COLUMNS,
     PLAY_TYPES,
     check_games,
-    held_after,
+    recorded_held,
     typed,
 )
 
@@ -51,7 +51,7 @@ def recorded_games(folder: Path) -> pd.DataFrame:
     path = folder / GAMES_FILE
     games = check_games(_read(path, GAME_TYPES), str(path))
     for plays in sorted(folder.glob(PLAYS_FILES)):
-        games[list(POSSESSION_COLUMNS)] += held_after(_first_halves(plays), games)
+        games[list(POSSESSION_COLUMNS)] += recorded_held(_first_halves(plays), games)
     return games
 
 

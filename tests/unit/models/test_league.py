@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from models import league, league_season
-from models.history import MARGIN_COLUMNS, History
-from models.history_frame import GAME_TYPES, PLAY_TYPES, check_games
+from models.history import MARGIN_COLUMNS, POSSESSION_COLUMNS, History
+from models.history_frame import GAME_TYPES, PLAY_TYPES, POSSESSION_TYPES, check_games, recorded_held
 from models.league_schedule import EASTERN
 from models.ratings import rate_history
 
@@ -126,7 +126,7 @@ def test_another_seed_gives_another_league(games: pd.DataFrame) -> None:
 
 
 def test_games_are_sound_and_say_that_they_are_simulated(games: pd.DataFrame) -> None:
-    assert {name: str(kind) for name, kind in games.dtypes.items()} == GAME_TYPES
+    assert {name: str(kind) for name, kind in games.dtypes.items()} == GAME_TYPES | POSSESSION_TYPES
     check_games(games, "simulated league")
     assert set(games["score_method"]) == {"simulated"}
     assert (games["game_id"].str[5:].astype(int) >= 90_000).all()
@@ -136,7 +136,7 @@ def test_games_are_sound_and_say_that_they_are_simulated(games: pd.DataFrame) ->
 def test_frames_have_the_types_of_the_recorded_files(
     games: pd.DataFrame, some_plays: pd.DataFrame, recorded: Path
 ) -> None:
-    pd.testing.assert_series_equal(games.dtypes, pd.read_parquet(recorded / "games.parquet").dtypes)
+    pd.testing.assert_series_equal(games[list(GAME_TYPES)].dtypes, pd.read_parquet(recorded / "games.parquet").dtypes)
     plays = pd.read_parquet(recorded / "plays_2022.parquet")
     pd.testing.assert_series_equal(some_plays.dtypes, plays.dtypes)
     assert set(some_plays["action_type"]) <= set(plays["action_type"])
@@ -154,6 +154,23 @@ def test_plays_agree_exactly_with_the_history(games: pd.DataFrame, some_plays: p
         last = plays.iloc[-1]
         assert (last["score_home"], last["score_away"]) == (row["home_score_final"], row["away_score_final"])
         assert plays["period"].max() == row["n_periods"]
+
+
+def test_who_has_the_ball_in_the_plays_is_who_has_it_in_the_history(
+    games: pd.DataFrame, some_plays: pd.DataFrame
+) -> None:
+    told = games[games["game_id"].isin(some_plays["game_id"])]
+    assert np.array_equal(recorded_held(some_plays, told), told[list(POSSESSION_COLUMNS)])
+
+
+def test_the_ball_is_worth_what_it_is_worth_in_the_recorded_league(games: pd.DataFrame) -> None:
+    history = History.from_frame(games, source="simulated")
+    worth = []
+    for minute in range(1, 24):
+        known = np.column_stack([np.ones(len(history)), history.margins[:, minute], history.possession[:, minute]])
+        worth.append(np.linalg.lstsq(known, history.change(minute), rcond=None)[0][2])
+    assert 0.40 < np.mean(worth) < 0.56
+    assert (history.possession[:, 1:] != 0).mean() > 0.85
 
 
 def test_a_game_alone_is_the_game_in_company() -> None:

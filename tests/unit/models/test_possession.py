@@ -11,20 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.history import History
-from models.history_frame import held_after
+from models.history_frame import recorded_held
 from models.possession import Kind, possessions
 
 HOME, AWAY, NOBODY = 1, -1, 0
 Told = tuple[int, float, Kind, int]  # period, t, kind, side
 
 
-def held(*plays: Told) -> list[int]:
-    """Of one game."""
-    period, t, kind, side = (
-        (np.array(column) for column in zip(*plays, strict=True)) if plays else [np.zeros(0, int)] * 4
-    )
-    answer: list[int] = possessions(np.zeros(len(plays), dtype=np.int64), period, t, kind, side, 1)[0].tolist()
+def held(*games: list[Told]) -> list[list[int]]:
+    rows = [(number, *play) for number, game in enumerate(games) for play in game]
+    game, period, t, kind, side = np.array(rows).reshape(-1, 5).T
+    whole = [column.astype(np.int64) for column in (game, period, kind, side)]
+    answer: list[list[int]] = possessions(whole[0], whole[1], t, whole[2], whole[3], len(games)).tolist()
     return answer
+
+
+def after(*plays: Told) -> list[int]:
+    """Of one game."""
+    return held(list(plays))[0]
 
 
 def by_hand(plays: list[Told]) -> list[int]:
@@ -67,37 +71,35 @@ def by_hand(plays: list[Told]) -> list[int]:
     ],
 )
 def test_what_the_home_team_does_decides_who_has_it_next(kind: Kind, then: int) -> None:
-    assert held((1, 20.0, Kind.REBOUND, HOME), (1, 50.0, kind, HOME))[1] == then
+    assert after((1, 20.0, Kind.REBOUND, HOME), (1, 50.0, kind, HOME))[1] == then
 
 
 def test_a_turnover_or_rebound_without_a_team_is_the_last_holders() -> None:
-    assert held((1, 20.0, Kind.REBOUND, HOME), (1, 50.0, Kind.TURNOVER, NOBODY))[1:3] == [AWAY, AWAY]
-    assert held((1, 20.0, Kind.REBOUND, HOME), (1, 50.0, Kind.REBOUND, NOBODY))[1] == HOME
-    assert held((1, 20.0, Kind.MISSED_SHOT, HOME), (1, 50.0, Kind.TURNOVER, NOBODY))[1] == NOBODY
+    assert after((1, 20.0, Kind.REBOUND, HOME), (1, 50.0, Kind.TURNOVER, NOBODY))[1:3] == [AWAY, AWAY]
+    assert after((1, 20.0, Kind.REBOUND, HOME), (1, 50.0, Kind.REBOUND, NOBODY))[1] == HOME
+    assert after((1, 20.0, Kind.MISSED_SHOT, HOME), (1, 50.0, Kind.TURNOVER, NOBODY))[1] == NOBODY
 
 
 def test_a_play_on_the_mark_counts_and_one_after_it_does_not() -> None:
-    game = held((1, 60.0, Kind.MADE_SHOT, AWAY), (1, 120.1, Kind.MADE_SHOT, HOME))
+    game = after((1, 60.0, Kind.MADE_SHOT, AWAY), (1, 120.1, Kind.MADE_SHOT, HOME))
     assert game[:4] == [NOBODY, HOME, HOME, AWAY]
 
 
 def test_the_team_without_the_first_possession_starts_the_second_period() -> None:
     opened = [(1, 5.0, Kind.JUMP_BALL, HOME), (1, 9.0, Kind.FOUL, HOME), (1, 9.0, Kind.MADE_FREE_THROW, AWAY)]
-    game = held(*opened, (1, 720.0, Kind.MISSED_SHOT, AWAY), (2, 790.0, Kind.MADE_SHOT, HOME))
+    game = after(*opened, (1, 720.0, Kind.MISSED_SHOT, AWAY), (2, 790.0, Kind.MADE_SHOT, HOME))
     assert game[12:15] == [HOME, HOME, AWAY]
 
 
 def test_a_late_entry_belongs_to_the_period_it_names() -> None:
-    game = held((1, 30.0, Kind.TURNOVER, HOME), (2, 750.0, Kind.REBOUND, HOME), (1, 700.0, Kind.MADE_SHOT, HOME))
+    game = after((1, 30.0, Kind.TURNOVER, HOME), (2, 750.0, Kind.REBOUND, HOME), (1, 700.0, Kind.MADE_SHOT, HOME))
     assert game[11:14] == [AWAY, AWAY, HOME]
-    assert held((1, 30.0, Kind.TURNOVER, HOME), (1, 650.0, Kind.REBOUND, AWAY))[11:13] == [AWAY, AWAY]
+    assert after((1, 30.0, Kind.TURNOVER, HOME), (1, 650.0, Kind.REBOUND, AWAY))[11:13] == [AWAY, AWAY]
 
 
 def test_a_game_without_plays_is_unknown_throughout() -> None:
-    assert held() == [NOBODY] * 24
-    two = possessions(*(np.array([value]) for value in (1, 1, 30.0, Kind.REBOUND, HOME)), 2)
-    assert two.dtype == np.int8
-    assert two.tolist() == [[0] * 24, [0, *[1] * 11, *[0] * 12]]
+    assert after() == [NOBODY] * 24
+    assert held([], [(1, 30.0, Kind.REBOUND, HOME)]) == [[0] * 24, [0, *[1] * 11, *[0] * 12]]
 
 
 plays = st.lists(
@@ -113,17 +115,15 @@ plays = st.lists(
 
 @given(st.lists(plays, min_size=1, max_size=4))
 def test_many_games_at_once_are_each_game_told_by_hand(games: list[list[Told]]) -> None:
-    rows = [(number, *play) for number, game in enumerate(games) for play in game]
-    columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0, dtype=np.int64)] * 5
-    assert possessions(*columns, len(games)).tolist() == [by_hand(game) for game in games]
+    assert held(*games) == [by_hand(game) for game in games]
 
 
 def test_recorded_possession_is_worth_about_half_a_point(recorded: Path) -> None:
     games = pd.read_parquet(recorded / "games.parquet")
     games = games[games["season"] == 2022]
-    held_by = held_after(pd.read_parquet(recorded / "plays_2022.parquet"), games)
+    held_by = recorded_held(pd.read_parquet(recorded / "plays_2022.parquet"), games)
     history = History.from_frame(games, "recorded")
-    ordered = held_by[np.argsort(pd.Index(history.game_id).get_indexer(games["game_id"]))]
+    ordered = held_by[pd.Index(games["game_id"]).get_indexer(pd.Index(history.game_id))]
     worth = []
     for minute in range(1, 24):
         lead, change = history.margins[:, minute].astype(float), history.change(minute).astype(float)

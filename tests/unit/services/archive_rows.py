@@ -92,6 +92,7 @@ def live_rows(plays: pd.DataFrame) -> pd.DataFrame:
             "timeActual": at,
             "actionType": kind,
             "teamTricode": plays["team"],
+            "personId": plays["team"].notna() * 1,
             "shotResult": ["Made" if n else "Missed" for n in points],
             "scoreHome": plays["score_home"],
             "scoreAway": plays["score_away"],

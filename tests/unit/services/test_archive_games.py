@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from models import league
-from models.history_frame import GAME_TYPES
+from models.history_frame import GAME_TYPES, POSSESSION_TYPES
 from models.score_path import Fault
 from services.archive_forms import ArchiveFormatError, Meeting, meetings
 from services.archive_games import ArchiveGames, read_live, read_v2, season_games
 from services.archives import Archives
+from services.history import recorded_games
 from tests.unit.services.archive_rows import live_rows, pack, serving, shot_rows, v2_rows, write_csv
 
 REGULAR, PLAYOFFS = "nbastats_2018", "nbastats_po_2018"
@@ -171,11 +172,15 @@ def test_an_archive_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_an_archive_without_games_gives_an_empty_frame(rows: pd.DataFrame, tmp_path: Path) -> None:
     archive = read_v2(write_csv(rows.head(0), tmp_path / "rows.csv"), {})
     assert archive.frame.empty
-    assert {name: str(kind) for name, kind in archive.frame.dtypes.items()} == GAME_TYPES
+    assert {name: str(kind) for name, kind in archive.frame.dtypes.items()} == GAME_TYPES | POSSESSION_TYPES
 
 
-def test_real_archive_rows_give_the_recorded_games(recorded: Path) -> None:
-    known = pd.read_parquet(recorded / "games.parquet").set_index("game_id")
+@pytest.fixture(scope="module")
+def known(recorded: Path) -> pd.DataFrame:
+    return recorded_games(recorded).set_index("game_id")
+
+
+def test_real_archive_rows_give_the_recorded_games(recorded: Path, known: pd.DataFrame) -> None:
     for csv in sorted((recorded / "archive").glob("nbastats_game_*.csv")):
         game_id = csv.stem.rpartition("_")[2]
         row = {str(name): value for name, value in known.loc[game_id].to_dict().items()}
@@ -184,9 +189,8 @@ def test_real_archive_rows_give_the_recorded_games(recorded: Path) -> None:
         assert archive.frame.set_index("game_id").loc[game_id].to_dict() == row
 
 
-def test_a_real_live_file_gives_the_recorded_game(recorded: Path, tmp_path: Path) -> None:
+def test_a_real_live_file_gives_the_recorded_game(recorded: Path, known: pd.DataFrame, tmp_path: Path) -> None:
     game = json.loads((recorded / "live" / "playbyplay" / "playbyplay_0022000001.json").read_text())["game"]
     actions = pd.DataFrame(game["actions"]).assign(gameId=int(game["gameId"]))
     archive = read_live(write_csv(actions, tmp_path / "cdnnba_2020.csv"))
-    known = pd.read_parquet(recorded / "games.parquet").set_index("game_id").loc["0022000001"]
-    assert archive.frame.set_index("game_id").loc["0022000001"].to_dict() == known.to_dict()
+    assert archive.frame.set_index("game_id").loc["0022000001"].to_dict() == known.loc["0022000001"].to_dict()
