@@ -46,7 +46,7 @@ __all__ = [
 GOLDEN_INPUTS = 24
 GOLDEN_TOLERANCE = 1e-9
 _ALPHAS = (0.05, 0.1, 0.2, 0.5)
-_NUMBERS = ("point", "lower", "upper", "dejavu", "lstm")
+_NUMBERS = ("point", "lower", "upper", "dejavu", "lstm", "home_leads")
 
 
 class GoldenTolerance(UserWarning):
@@ -132,8 +132,9 @@ def _read_arrays(folder: Path, manifest: Manifest) -> Arrays:
 
 
 def _golden(ensemble: Ensemble) -> list[dict[str, Any]]:
-    """Questions over remembered games, all supported minutes in turn, every other one with a rating; with answers."""
-    memory, minutes = ensemble.dejavu, ensemble.minutes
+    """Questions over remembered games, all supported minutes in turn, every other one with a rating, two of three with
+    somebody who has the ball; with answers."""
+    memory, minutes = ensemble.mixture.dejavu, ensemble.minutes
     smallest = min(len(games) for games in ensemble.calibration.values())
     alphas = [alpha for alpha in _ALPHAS if games_needed(alpha) <= smallest]
     if not alphas:
@@ -147,6 +148,7 @@ def _golden(ensemble: Ensemble) -> list[dict[str, Any]]:
             "minute": minute,
             "alpha": alphas[turn % len(alphas)],
             "rating": float(memory.ratings[row]) + 0.25 if turn % 2 else None,
+            "possession": turn % 3 - 1,
         }
         golden.append({"ask": question, "answer": _answer(ensemble, question)})
     return golden
@@ -161,6 +163,7 @@ def _answer(ensemble: Ensemble, question: Mapping[str, Any]) -> dict[str, Any]:
         "dejavu": forecast.components.dejavu,
         "lstm": forecast.components.lstm,
         "similar": [game.game_id for game in forecast.similar],
+        "home_leads": forecast.distribution.home_leads,
     }
 
 

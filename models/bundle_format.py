@@ -23,13 +23,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 2 * 1024 * 1024
 MAX_ARRAY_BYTES = 64 * 1024 * 1024
 
 _KEYS = {
-    "format", "source", "trained_through", "ratings_as_of", "calibration_id", "weights", "neighbours", "ratings",
+    "format", "source", "trained_through", "ratings_as_of", "calibration_id", "weights", "possession_value", "neighbours", "ledgers", "ratings",
     "arrays", "golden", "code_version", "extra",
 }  # fmt: skip
 

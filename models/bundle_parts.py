@@ -5,22 +5,26 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.adaptive import Ledger
 from models.bundle_format import BadArray, BadManifest, Manifest
+from models.calibration import Calibration, Case
 from models.conformal import CalibrationSet
 from models.dejavu import Dejavu
-from models.ensemble import Case, Ensemble
+from models.ensemble import Ensemble
 from models.forecast import Weights
 from models.lstm import LSTM_ARRAYS, Lstm
+from models.mixture import Mixture
 from models.ratings import RatingParams, Ratings
 
 Arrays = dict[str, NDArray[Any]]
 
-_LSTM_AXES = {name: 2 if name in ("input_weights", "hidden_weights") else 1 for name in LSTM_ARRAYS}
+_LSTM_AXES = {name: 2 if name in ("input_weights", "hidden_weights", "rule") else 1 for name in LSTM_ARRAYS}
 
 # Each array's dtype and number of axes. Nothing else is read from a bundle, so no name leads out of its folder.
 ARRAYS: Mapping[str, tuple[str, int]] = {
@@ -32,15 +36,18 @@ ARRAYS: Mapping[str, tuple[str, int]] = {
     "dejavu_ratings": ("<i2", 1),
     "calibration_minute": ("<i2", 1),
     "calibration_rated": ("|b1", 1),
+    "calibration_possession": ("|b1", 1),
     "calibration_game_id": ("|S10", 1),
     "calibration_residual": ("<f8", 1),
+    "calibration_below": ("<f8", 1),
+    "calibration_upto": ("<f8", 1),
     **{f"lstm_{name}": ("<f8", axes) for name, axes in _LSTM_AXES.items()},
 }
 
 
 def take_apart(ensemble: Ensemble) -> tuple[Arrays, dict[str, Any]]:
     """The arrays by name, and the manifest's keys that describe the model."""
-    memory, sets = ensemble.dejavu, ensemble.calibration
+    mixture, memory, sets = ensemble.mixture, ensemble.mixture.dejavu, ensemble.calibration
     sizes = [len(games) for games in sets.values()]
     arrays: Arrays = {
         "dejavu_game_id": memory.game_id,
@@ -49,13 +56,16 @@ def take_apart(ensemble: Ensemble) -> tuple[Arrays, dict[str, Any]]:
         "dejavu_away": memory.away,
         "dejavu_margins": memory.margins,
         "dejavu_ratings": memory.ratings,
-        "calibration_minute": np.repeat([minute for minute, _ in sets], sizes),
-        "calibration_rated": np.repeat([rated for _, rated in sets], sizes),
+        "calibration_minute": np.repeat([case.minute for case in sets], sizes),
+        "calibration_rated": np.repeat([case.rated for case in sets], sizes),
+        "calibration_possession": np.repeat([case.possession for case in sets], sizes),
         "calibration_game_id": np.array(
-            [game_id for games in sets.values() for game_id in games.game_ids], dtype="S10"
+            [game_id for games in sets.values() for game_id in games.errors.game_ids], dtype="S10"
         ),
-        "calibration_residual": np.concatenate([games.residuals for games in sets.values()]),
-        **{f"lstm_{name}": getattr(ensemble.lstm, name) for name in LSTM_ARRAYS},
+        "calibration_residual": np.concatenate([games.errors.residuals for games in sets.values()]),
+        "calibration_below": np.concatenate([games.below for games in sets.values()]),
+        "calibration_upto": np.concatenate([games.upto for games in sets.values()]),
+        **{f"lstm_{name}": getattr(mixture.lstm, name) for name in LSTM_ARRAYS},
     }
     stored = {name: np.ascontiguousarray(array.astype(ARRAYS[name][0])) for name, array in arrays.items()}
     ratings = ensemble.ratings
@@ -65,9 +75,17 @@ def take_apart(ensemble: Ensemble) -> tuple[Arrays, dict[str, Any]]:
         "trained_through": ensemble.trained_through.isoformat(),
         "ratings_as_of": as_of,
         "calibration_id": ensemble.calibration_id,
-        "weights": {_rated_name(rated): asdict(weights) for rated, weights in ensemble.weights.items()},
+        "weights": {_rated_name(rated): asdict(weights) for rated, weights in mixture.weights.items()},
+        "possession_value": mixture.possession_value,
         "neighbours": memory.neighbours,
-        "ratings": {"params": asdict(ratings.params), "season": ratings.season, "values": dict(ratings.values)},
+        "ledgers": [{**case._asdict(), **games.ledger.as_dict()} for case, games in sets.items()],
+        "ratings": {
+            "params": asdict(ratings.params),
+            "season": ratings.season,
+            "values": dict(ratings.values),
+            "courts": dict(ratings.courts),
+            "last_played": {team: day.isoformat() for team, day in ratings.last_played.items()},
+        },
     }
 
 
@@ -81,17 +99,19 @@ def put_together(arrays: Arrays, manifest: Manifest) -> Ensemble:
             as_of=manifest.ratings_as_of,
             season=None if body["ratings"]["season"] is None else int(body["ratings"]["season"]),
             values=body["ratings"]["values"],
+            courts=body["ratings"]["courts"],
+            last_played={team: date.fromisoformat(day) for team, day in body["ratings"]["last_played"].items()},
         )
-        neighbours = int(body["neighbours"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadManifest(f"weights, ratings or neighbours are not usable: {error!r}") from error
+        ledgers = {Case(*(one[name] for name in Case._fields)): Ledger.from_dict(one) for one in body["ledgers"]}
+        neighbours, possession_value = int(body["neighbours"]), float(body["possession_value"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadManifest(f"weights, possession, ratings or neighbours are not usable: {error!r}") from error
     try:
+        lstm = Lstm(**{name: arrays[f"lstm_{name}"] for name in LSTM_ARRAYS})
         return Ensemble(
-            dejavu=_dejavu(arrays, neighbours),
-            lstm=Lstm(**{name: arrays[f"lstm_{name}"] for name in LSTM_ARRAYS}),
+            mixture=Mixture(_dejavu(arrays, neighbours), lstm, weights, possession_value),
             ratings=ratings,
-            weights=weights,
-            calibration=_calibration(arrays),
+            calibration=_calibration(arrays, ledgers),
             source=manifest.source,
             trained_through=manifest.trained_through,
         )
@@ -135,16 +155,20 @@ def _dejavu(arrays: Arrays, neighbours: int) -> Dejavu:
     )
 
 
-def _calibration(arrays: Arrays) -> dict[Case, CalibrationSet]:
-    minutes, rated, residuals = (arrays[f"calibration_{name}"] for name in ("minute", "rated", "residual"))
-    game_ids = _text(arrays["calibration_game_id"])
-    if not len(minutes) == len(rated) == len(residuals) == len(game_ids):
+def _calibration(arrays: Arrays, ledgers: Mapping[Case, Ledger]) -> dict[Case, Calibration]:
+    columns = {name.removeprefix("calibration_"): array for name, array in arrays.items() if "calibration_" in name}
+    if len({len(column) for column in columns.values()}) != 1:
         raise BadArray("the calibration arrays have different lengths")
-    sets: dict[Case, CalibrationSet] = {}
-    for minute in np.unique(minutes).tolist():
-        for known in (False, True):
-            rows = (minutes == minute) & (rated == known)
-            sets[int(minute), known] = CalibrationSet(tuple(game_ids[rows].tolist()), residuals[rows])
+    game_ids = _text(columns["game_id"])
+    states = zip(*(columns[name].tolist() for name in Case._fields), strict=True)
+    cases = sorted({Case(*state) for state in states})
+    if set(cases) != set(ledgers):
+        raise BadArray(f"{len(ledgers)} ledgers for {len(cases)} calibration sets: each set needs its own")
+    sets: dict[Case, Calibration] = {}
+    for case in cases:
+        rows = np.logical_and.reduce([columns[name] == value for name, value in case._asdict().items()])
+        errors = CalibrationSet(tuple(game_ids[rows].tolist()), columns["residual"][rows])
+        sets[case] = Calibration(errors, columns["below"][rows], columns["upto"][rows], ledgers[case])
     return sets
 
 

@@ -16,6 +16,7 @@ the answer has the same bits under any BLAS, thread count and order of the histo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from models.clock import HALFTIME_MINUTE
 from models.forecast import SimilarGame
 from models.history import History, as_date
+from models.shape import CHANGES, LARGEST_CHANGE, prior
 
 RATING_WEIGHT = 3
 
@@ -36,6 +38,19 @@ Singles = NDArray[np.float32]
 
 class HistoryTooSmall(ValueError):
     """Fewer games than neighbours asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """``changes`` int32[k or more]: what happened next in the nearest games; ``similar``: the most similar of them."""
+
+    changes: NDArray[np.int32]
+    similar: tuple[SimilarGame, ...]
+
+    @property
+    def change(self) -> float:
+        """The mean change, in points."""
+        return int(self.changes.sum()) / len(self.changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,38 +108,61 @@ class Dejavu:
 
     def warm(self) -> None:
         """Compute now what the first forecast would otherwise wait for."""
-        _ = self._rows, self._norms, self._changes
+        _ = self._rows, self._norms, self._changes, self._places, self._priors
 
-    def look(self, pattern: Floats, rating: float | None, similar: int) -> tuple[float, tuple[SimilarGame, ...]]:
-        """The mean change of the nearest games, in points, and the ``similar`` most similar of them.
+    def look(self, pattern: Floats, rating: float | None, similar: int) -> Neighbours:
+        """The nearest games and the ``similar`` most similar of them, equally similar ones newest first.
 
-        ``pattern`` float64[minute]; ``rating`` the expected final margin or None. Equally similar games come newest
-        first.
+        ``pattern`` float64[minute]; ``rating`` the expected final margin or None.
         """
         minute = len(pattern)
         ratings = None if rating is None else np.array([rating])
         squared = self._squared(pattern[None, :], ratings)[0]
         kth = np.partition(squared, self.neighbours - 1)[self.neighbours - 1]
         near = np.flatnonzero(squared <= kth)
-        change = int(self._changes[minute][near].sum()) / len(near)
+        changes = self._changes[minute][near]
         own = float((pattern**2).sum())
         if rating is not None:
             own += float(RATING_WEIGHT * np.rint(rating)) ** 2
-        return change, self._most_similar(squared, near, similar, own, minute)
+        return Neighbours(changes, self._most_similar(squared, near, similar, own, minute))
 
     def changes(self, patterns: Floats, ratings: Floats | None) -> Floats:
         """The mean change, float64[q], for each row of ``patterns`` float64[q, minute] and ``ratings`` float64[q] or
         None; the same bits as ``look``."""
         change = self._changes[patterns.shape[1]].astype(np.float32)
         out = np.empty(len(patterns), dtype=np.float64)
+        for rows, near in self._near(patterns, ratings):
+            # Whole numbers below 2**24 again: the sums are exact, the division is the only rounding.
+            out[rows] = (near.astype(np.float32) @ change).astype(np.float64) / near.sum(axis=1)
+        return out
+
+    def shapes(self, patterns: Floats, ratings: Floats | None) -> Floats:
+        """How often each change occurs among the neighbours, float64[q, 161]; arguments as of ``changes``."""
+        places = self._places[patterns.shape[1]]
+        out = np.empty((len(patterns), len(CHANGES)), dtype=np.float64)
+        for rows, near in self._near(patterns, ratings):
+            out[rows] = [np.bincount(places[row], minlength=len(CHANGES)) for row in near]
+        return out
+
+    def prior(self, minute: int) -> Floats:
+        """The shape that all remembered games give at ``minute``, float64[161]."""
+        return self._priors[minute]
+
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        return np.clip(self._changes.astype(np.int64), -LARGEST_CHANGE, LARGEST_CHANGE) + LARGEST_CHANGE
+
+    @cached_property
+    def _priors(self) -> tuple[Floats, ...]:
+        return tuple(prior(changes) for changes in self._changes)
+
+    def _near(self, patterns: Floats, ratings: Floats | None) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+        """Rows of ``patterns`` and which games are their neighbours, bool[rows, n], a few rows at a time."""
         for start in range(0, len(patterns), _BATCH_ROWS):
             some = slice(start, start + _BATCH_ROWS)
             squared = self._squared(patterns[some], None if ratings is None else ratings[some])
             kth = np.partition(squared, self.neighbours - 1, axis=1)[:, self.neighbours - 1, None]
-            near = (squared <= kth).astype(np.float32)
-            # Whole numbers below 2**24 again: the sums are exact, the division is the only rounding.
-            out[some] = (near @ change).astype(np.float64) / near.sum(axis=1)
-        return out
+            yield some, squared <= kth
 
     def _squared(self, patterns: Floats, ratings: Floats | None) -> Singles:
         """Squared distances less the pattern's own norm, which changes no order: float32[q, n]."""

@@ -1,17 +1,9 @@
-"""The mixture the service answers with.
-
-    point = margin(m) + w_dejavu * change(Dejavu) + w_lstm * change(LSTM)
-
-What the weights leave of 1 is persistence: the answer shrinks towards "the margin stays as it is" where the components
-know little. Requests with and without a rating have their own weights and calibration, since an answer without a
-rating errs more; calibration is kept for each minute too. Weights are not: fitted minute by minute they follow the
-noise of one validation set.
-"""
+"""The forecaster the service answers with: a mixture for the point and the shape, calibration for how sure it is."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -20,28 +12,27 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from models.conformal import CalibrationSet, prediction_set
-from models.dejavu import Dejavu
-from models.distribution import conformal_distribution
+from models.calibration import Calibration, Case
+from models.conformal import prediction_set
+from models.distribution import TAIL_LEFT_OUT, MarginDistribution
 from models.forecast import (
     Components,
     Forecast,
     UnsupportedMinute,
-    Weights,
     checked_alpha,
     checked_pattern,
+    checked_possession,
     checked_rating,
     persistence,
 )
 from models.history import SOURCES
-from models.lstm import Lstm
+from models.mixture import Games, Mixture
 from models.ratings import Ratings
+from models.shape import LARGEST_CHANGE, corrected
 
 SIMILAR_GAMES = 5
 
 Floats = NDArray[np.float64]
-Case = tuple[int, bool]
-"""(minute, whether a rating is known): what a calibration set is kept for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,38 +40,36 @@ class Ensemble:
     """Everything a forecast is computed from. Immutable; ``dataclasses.replace`` makes a changed one.
 
     ``source`` says what kind of games it learned, ``trained_through`` the date of the newest of them, calibration
-    included. ``weights`` are by whether a rating is known. Raises ValueError when a part is missing or a calibration
-    game is also a game Dejavu remembers.
+    included. ``calibration`` has each minute with and without a rating, and with possession or not at all. Raises
+    ValueError when a part is missing or a calibration game is also a game Dejavu remembers.
     """
 
-    dejavu: Dejavu
-    lstm: Lstm
+    mixture: Mixture
     ratings: Ratings
-    weights: Mapping[bool, Weights]
-    calibration: Mapping[Case, CalibrationSet]
+    calibration: Mapping[Case, Calibration]
     source: str
     trained_through: date
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
             raise ValueError(f"source is {self.source!r}: it must be one of {', '.join(SOURCES)}")
-        minutes = {minute for minute, _ in self.calibration}
-        if not minutes or set(self.calibration) != {(minute, rated) for minute in minutes for rated in (False, True)}:
+        cases = set(self.calibration)
+        minutes = {case.minute for case in cases}
+        if not minutes or not all(Case(minute, rated, False) in cases for minute in minutes for rated in (False, True)):
             raise ValueError("each minute needs a calibration set with and one without a rating")
-        if set(self.weights) != {False, True}:
-            raise ValueError("weights are needed with and without a rating")
-        remembered = set(self.dejavu.game_id.tolist())
+        if any(case._replace(rated=not case.rated) not in cases for case in cases):
+            raise ValueError("calibration with possession is needed both with and without a rating")
+        remembered = set(self.mixture.dejavu.game_id.tolist())
         for case, games in self.calibration.items():
-            seen = remembered.intersection(games.game_ids)
+            seen = remembered.intersection(games.errors.game_ids)
             if seen:
                 raise ValueError(f"game {min(seen)} calibrates {case} but was also used to fit: leave it out of one")
-        object.__setattr__(self, "weights", MappingProxyType(dict(sorted(self.weights.items()))))
         object.__setattr__(self, "calibration", MappingProxyType(dict(sorted(self.calibration.items()))))
 
     @property
     def minutes(self) -> tuple[int, ...]:
         """Minutes a forecast can be asked for, with or without a rating."""
-        return tuple(minute for minute, rated in self.calibration if not rated)
+        return tuple(sorted({case.minute for case in self.calibration}))
 
     @property
     def ratings_as_of(self) -> date | None:
@@ -89,107 +78,103 @@ class Ensemble:
 
     @cached_property
     def calibration_id(self) -> str:
-        """Names the calibration games and their residuals, whatever alpha is asked: 16 hex digits."""
+        """Names the calibration games and their errors, whatever alpha is asked: 16 hex digits."""
         digest = hashlib.sha256()
-        for (minute, rated), games in self.calibration.items():
-            digest.update(f"{minute} {rated} ".encode())
+        for case, games in self.calibration.items():
+            digest.update(f"{case.minute} {case.rated} {case.possession} ".encode())
             digest.update(hashlib.sha256(games.content()).digest())
         return digest.hexdigest()[:16]
 
-    def rate(self, home: str | None, away: str | None) -> float | None:
-        """Expected final margin in points, or None when either team is not named. Raises UnknownTeam."""
-        for team in (home, away):
-            if team and not self.ratings.knows(team):
-                self.ratings.expected(team, team)
-        if not home or not away:
-            return None
-        return self.ratings.expected(home, away)
-
-    def forecast(self, pattern: Sequence[float], minute: int, alpha: float, rating: float | None) -> Forecast:
+    def forecast(
+        self, pattern: Sequence[float], minute: int, alpha: float, rating: float | None, possession: int = 0
+    ) -> Forecast:
         """The margin at the half, seen after ``minute`` minutes. Pure: same input, same bits.
 
         ``pattern`` is margin(1)..margin(minute), home minus away; ``rating`` the expected final margin in points or
-        None. Raises BadPattern, UnsupportedMinute, BadAlpha, BadRating, CalibrationTooSmall.
+        None; ``possession`` 1 when the home team has the ball, -1 the away team, 0 nobody or unknown. Raises
+        BadPattern, UnsupportedMinute, BadAlpha, BadRating, BadPossession, CalibrationTooSmall.
         """
         margins = checked_pattern(pattern, minute)
-        level, known = checked_alpha(alpha), checked_rating(rating)
-        case = self._case(minute, known is not None)
-        half_width = self.calibration[case].quantile(level)
-        now = persistence(margins)
-        path = np.array([0.0, *margins])
-        dejavu_change, similar = self.dejavu.look(path[1:], known, SIMILAR_GAMES)
-        lstm_change = self.lstm.change(path, known)
-        weights = self.weights[known is not None]
-        point = now + weights.dejavu * dejavu_change + weights.lstm * lstm_change
+        level, known, ball = checked_alpha(alpha), checked_rating(rating), checked_possession(possession)
+        calibration = self.calibration[self.case(minute, known is not None, ball)]
+        half_width = calibration.half_width(level)
+        now, path, mixture = persistence(margins), np.array([0.0, *margins]), self.mixture
+        near = mixture.dejavu.look(path[1:], known, SIMILAR_GAMES)
+        learned = mixture.lstm.change(path, known)
+        point = now + mixture.change(near, learned, known is not None, ball)
+        shape = mixture.shape(near, minute, point - round(now))
         return Forecast(
             point=point,
             interval=prediction_set(point, half_width),
             alpha=level,
             minute=minute,
-            components=Components(now + dejavu_change, now + lstm_change, now),
-            weights=weights,
-            similar=similar,
+            components=Components(now + near.change, now + learned, now, mixture.possession_value * ball),
+            weights=mixture.weights[known is not None],
+            similar=near.similar,
             rating=known,
+            possession=ball,
             half_width=half_width,
-            sd=self.calibration[case].sd,
-            n_calibration=len(self.calibration[case]),
-            distribution=conformal_distribution(point, 1.0, self.calibration[case].ordered),
+            sd=calibration.errors.sd,
+            n_calibration=len(calibration),
+            distribution=_distribution(round(now), corrected(shape[None, :], calibration.correction)[0]),
         )
 
-    def point(self, pattern: Sequence[float], minute: int, rating: float | None) -> float:
-        """The point alone, the same bits as ``forecast(...).point``. Raises as ``forecast`` does."""
-        margins = checked_pattern(pattern, minute)
-        known = checked_rating(rating)
-        weights = self.weights[self._case(minute, known is not None)[1]]
-        path = np.array([0.0, *margins])
-        dejavu_change, _ = self.dejavu.look(path[1:], known, 1)
-        return persistence(margins) + weights.dejavu * dejavu_change + weights.lstm * self.lstm.change(path, known)
+    def before_calibration(
+        self, pattern: Sequence[float], minute: int, rating: float | None, possession: int = 0
+    ) -> tuple[float, Floats]:
+        """The change in points and its shape, float64[161], as calibration finds them. Raises as ``forecast`` does."""
+        margins, known = checked_pattern(pattern, minute), checked_rating(rating)
+        ball = checked_possession(possession)
+        now, path = persistence(margins), np.array([0.0, *margins])
+        near = self.mixture.dejavu.look(path[1:], known, 0)
+        change = self.mixture.change(near, self.mixture.lstm.change(path, known), known is not None, ball)
+        return change, self.mixture.shape(near, minute, now + change - round(now))
 
-    def _case(self, minute: int, rated: bool) -> Case:
-        if (minute, rated) not in self.calibration:
+    def points(self, games: Games, minute: int) -> Floats:
+        """Points float64[n] of many games at once with all that is known of each; equal to ``forecast`` up to
+        rounding."""
+        now = games.history.margins[:, minute].astype(np.float64)
+        return now + self.mixture.changes(games, minute, rated=True, possession=True)
+
+    def pmfs(self, games: Games, minute: int, points: Floats) -> tuple[NDArray[np.int64], Floats]:
+        """The distributions of ``points``: first int[n] and pmf float64[n, 161], P(margin = first + i) = pmf[i]."""
+        now = games.history.margins[:, minute].astype(np.int64)
+        shapes = self.mixture.shapes(games, minute, points - now, rated=True)
+        for rows, case in self.cases(games, minute):
+            shapes[rows] = corrected(shapes[rows], self.calibration[case].correction)
+        return now - LARGEST_CHANGE, shapes
+
+    def cases(self, games: Games, minute: int) -> Iterator[tuple[NDArray[np.bool_], Case]]:
+        """Which games are asked with which knowledge, rating known: (rows bool[n], case)."""
+        ball = games.history.possession[:, minute] != 0
+        for held in (False, True):
+            if (ball == held).any():
+                yield ball == held, self.case(minute, True, int(held))
+
+    def case(self, minute: int, rated: bool, possession: int) -> Case:
+        """The calibration set to answer with: that of requests that know as much. Raises UnsupportedMinute.
+
+        Without a set for requests that know who has the ball, the one that does not know serves: it is wider.
+        """
+        case = Case(minute, rated, possession != 0)
+        if case not in self.calibration:
+            case = case._replace(possession=False)
+        if case not in self.calibration:
             known = ", ".join(str(known) for known in self.minutes)
             raise UnsupportedMinute(f"minute {minute}: this model answers at minute {known}")
-        return minute, rated
+        return case
 
     def warm(self) -> None:
         """Compute now what the first forecast would otherwise wait for."""
-        self.dejavu.warm()
+        self.mixture.dejavu.warm()
         for games in self.calibration.values():
-            _ = games.scores, games.ordered, games.sd
+            _ = games.half_width(0.5), games.errors.sd, games.correction
 
 
-def mix(weights: Weights, dejavu_changes: Floats, lstm_changes: Floats) -> Floats:
-    """The ensemble's change for many games at once, float64[n]."""
-    mixed: Floats = weights.dejavu * dejavu_changes + weights.lstm * lstm_changes
-    return mixed
-
-
-def fit_weights(dejavu_changes: Floats, lstm_changes: Floats, changes: Floats) -> Weights:
-    """The weights, each at least 0 and together at most 1, with the least squared error on games neither component was
-    fitted on. All three float64[n], in points.
-
-    The optimum of a quadratic over a triangle lies inside it, on an edge or in a corner: each is tried.
-    """
-    dd, ll, dl = (
-        float(dejavu_changes @ dejavu_changes),
-        float(lstm_changes @ lstm_changes),
-        float(dejavu_changes @ lstm_changes),
-    )
-    dy, ly = float(dejavu_changes @ changes), float(lstm_changes @ changes)
-    candidates = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
-    determinant = dd * ll - dl * dl
-    if determinant > 1e-9 * dd * ll:
-        candidates.append(((dy * ll - ly * dl) / determinant, (ly * dd - dy * dl) / determinant))
-    if dd > 0:
-        candidates.append((dy / dd, 0.0))
-    if ll > 0:
-        candidates.append((0.0, ly / ll))
-    spread = dd - 2 * dl + ll
-    if spread > 0:
-        share = (dy - ly - dl + ll) / spread
-        candidates.append((share, 1.0 - share))
-    inside = [(d, w) for d, w in candidates if d >= 0 and w >= 0 and d + w <= 1.0]
-    best = min(
-        inside, key=lambda w: w[0] ** 2 * dd + 2 * w[0] * w[1] * dl + w[1] ** 2 * ll - 2 * (w[0] * dy + w[1] * ly)
-    )
-    return Weights(dejavu=best[0], lstm=best[1])
+def _distribution(now: int, shape: Floats) -> MarginDistribution:
+    """Margins from changes, without the tails in which less than 1e-6 lies."""
+    cumulative = shape.cumsum()
+    first = int(cumulative.searchsorted(TAIL_LEFT_OUT))
+    last = int(cumulative.searchsorted(1.0 - TAIL_LEFT_OUT))
+    kept = shape[first : last + 1]
+    return MarginDistribution(now - LARGEST_CHANGE + first, kept / kept.sum())

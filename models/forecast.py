@@ -6,6 +6,7 @@ Every refusal is a ForecastError whose message says what was wrong, the value, a
     ├── BadPattern            length, type, NaN or a margin no game shows
     ├── BadAlpha              alpha outside (0, 1)
     ├── BadRating             a rating difference that is not a usable number
+    ├── BadPossession         something other than 1, 0 or -1
     ├── UnsupportedMinute     the model has no weights or calibration for this minute
     ├── UnknownTeam           a tricode the ratings have never seen, or a team against itself
     ├── CalibrationTooSmall   the calibration set cannot support this alpha
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import date
 from typing import Any, Protocol
 
@@ -41,6 +42,10 @@ class BadAlpha(ForecastError):
 
 class BadRating(ForecastError):
     """The pre-game rating difference is not a finite number of points a game can have."""
+
+
+class BadPossession(ForecastError):
+    """Who has the ball is not 1 (home), -1 (away) or 0 (nobody, or not known)."""
 
 
 class UnsupportedMinute(ForecastError):
@@ -93,11 +98,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What each component alone says the margin at the half will be, in points."""
+    """What each component alone says the margin at the half will be, and what having the ball adds to it, in points."""
 
     dejavu: float
     lstm: float
     persistence: float
+    possession: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +150,8 @@ class Forecast:
 
     ``interval`` is meant to hold the outcome with probability at least 1 - ``alpha``; ``half_width`` is the conformal
     quantile behind it, from ``n_calibration`` games whose errors had the standard deviation ``sd``. ``rating`` is the
-    expected final margin before tip-off the forecast used, None when it used none. ``distribution`` says how likely
+    expected final margin before tip-off the forecast used, None when it used none; ``possession`` who has the ball (1
+    home, -1 away, 0 nobody or not known). ``distribution`` says how likely
     each whole margin is; its errors keep their sign, so its own quantiles need not lie evenly around ``point``.
     Raises BrokenForecast unless everything is finite and lower <= point <= upper.
     """
@@ -157,6 +164,7 @@ class Forecast:
     weights: Weights
     similar: tuple[SimilarGame, ...]
     rating: float | None
+    possession: int
     half_width: float
     sd: float
     n_calibration: int
@@ -164,7 +172,7 @@ class Forecast:
 
     def __post_init__(self) -> None:
         numbers = (self.point, self.interval.lower, self.interval.upper, self.half_width, self.sd)
-        parts = (self.components.dejavu, self.components.lstm, self.components.persistence)
+        parts = astuple(self.components)
         if not all(math.isfinite(number) for number in (*numbers, *parts)):
             raise BrokenForecast(f"forecast is not finite: {numbers}, components {parts}; the model bundle is damaged")
         if not self.interval.lower <= self.point <= self.interval.upper:
@@ -181,9 +189,11 @@ class Forecast:
 
 
 class Forecaster(Protocol):
-    """A pure function: same pattern, minute, alpha and rating, same bits."""
+    """A pure function: same arguments, same bits."""
 
-    def forecast(self, pattern: Sequence[float], minute: int, alpha: float, rating: float | None) -> Forecast:
+    def forecast(
+        self, pattern: Sequence[float], minute: int, alpha: float, rating: float | None, possession: int = 0
+    ) -> Forecast:
         """``pattern`` is margin(1)..margin(minute). Raises ForecastError."""
         ...
 
@@ -229,3 +239,12 @@ def checked_rating(rating: float | None) -> float | None:
     if not abs(value) <= MAX_RATING:
         raise BadRating(f"rating difference is {value}: it must lie in -{MAX_RATING:g}..{MAX_RATING:g} points")
     return value
+
+
+def checked_possession(possession: int) -> int:
+    """``possession`` as 1, 0 or -1. Raises BadPossession."""
+    if possession not in (-1, 0, 1):
+        raise BadPossession(
+            f"possession is {possession!r}: 1 says the home team has the ball, -1 the away team, 0 nobody"
+        )
+    return int(possession)

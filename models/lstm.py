@@ -1,8 +1,9 @@
 """The recurrent network in plain numpy: what was trained in torch, run from exported arrays.
 
-One LSTM layer (Hochreiter and Schmidhuber 1997) reads one step a minute, margin(0) first, and says at every step how
-much the margin will change until the half. So one network serves every minute 0..23. The head also sees the newest
-step directly, which leaves the recurrent part only what a linear rule on lead and rating misses.
+For each minute a linear rule on lead and rating says how much the margin will change until the half, and one LSTM layer
+(Hochreiter and Schmidhuber 1997), reading one step a minute, margin(0) first, corrects it. The rule knows most of what
+there is to know, so the network starts from it instead of having to find it; a network alone loses to the rule in the
+first and the last minutes. One network serves every minute 0..23, with and without a rating.
 
 A step has five numbers: margin / 10, its change over the minute / 3, the share of the half still to play, the expected
 final margin before tip-off / 10, and 1 when that rating is known, else both are 0.
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from models.clock import HALFTIME_MINUTE
 
 FEATURES = 5
+RULE_TERMS = 5
 Floats = NDArray[np.float64]
 
 
@@ -38,9 +40,9 @@ def steps(margins: Floats, ratings: Floats, known: Floats) -> Floats:
 class Lstm:
     """Weights with gates in the order input, forget, output, cell; H hidden units.
 
-    ``input_weights`` [5, 4H], ``hidden_weights`` [H, 4H], ``gate_bias`` [4H], ``head_weights`` [H + 5],
-    ``head_bias`` [1], ``scale`` [24] points: the spread of the change at each minute, the unit
-    of the head's answer.
+    ``input_weights`` [5, 4H], ``hidden_weights`` [H, 4H], ``gate_bias`` [4H], ``head_weights`` [H], ``head_bias`` [1],
+    ``scale`` [24] points: the spread of the change at each minute, the unit of the head's answer. ``rule`` [24, 5]: the
+    linear rule's constant, lead and rating factors when the rating is known, then constant and lead when it is not.
     Raises ValueError when the shapes do not fit together.
     """
 
@@ -50,6 +52,7 @@ class Lstm:
     head_weights: Floats
     head_bias: Floats
     scale: Floats
+    rule: Floats
 
     def __post_init__(self) -> None:
         hidden = self.hidden_weights.shape[0]
@@ -57,9 +60,10 @@ class Lstm:
             "input_weights": (FEATURES, 4 * hidden),
             "hidden_weights": (hidden, 4 * hidden),
             "gate_bias": (4 * hidden,),
-            "head_weights": (hidden + FEATURES,),
+            "head_weights": (hidden,),
             "head_bias": (1,),
             "scale": (HALFTIME_MINUTE,),
+            "rule": (HALFTIME_MINUTE, RULE_TERMS),
         }
         for name, shape in wanted.items():
             found = getattr(self, name).shape
@@ -103,8 +107,13 @@ class Lstm:
             np.tanh(cell, hidden)
             np.multiply(hidden, output, hidden)
         minute = len(margins) - 1
-        head = float(hidden @ self.head_weights[:size]) + float(inputs[-1] @ self.head_weights[size:])
-        return (head + float(self.head_bias[0])) * float(self.scale[minute])
+        head = float(hidden @ self.head_weights) + float(self.head_bias[0])
+        constant, lead, strength, unrated_constant, unrated_lead = self.rule[minute].tolist()
+        if rating is None:
+            ruled = unrated_constant + unrated_lead * float(margins[-1])
+        else:
+            ruled = constant + lead * float(margins[-1]) + strength * rating
+        return float(ruled + head * float(self.scale[minute]))
 
     def changes(self, margins: Floats, ratings: Floats | None) -> Floats:
         """Expected change at every step: float64[n, T] from margin(0)..margin(T-1) float64[n, T], T at most 24.
@@ -123,9 +132,34 @@ class Lstm:
             sigmoids = 0.5 * gates[:, : 3 * size] + 0.5
             cell = cell * sigmoids[:, size : 2 * size] + sigmoids[:, :size] * gates[:, 3 * size :]
             hidden = np.tanh(cell) * sigmoids[:, 2 * size :]
-            head = hidden @ self.head_weights[:size] + inputs[:, step] @ self.head_weights[size:]
-            out[:, step] = (head + self.head_bias[0]) * self.scale[step]
-        return out
+            out[:, step] = (hidden @ self.head_weights + self.head_bias[0]) * self.scale[step]
+        return out + apply_rule(self.rule, margins, ratings)
+
+
+def apply_rule(rule: Floats, margins: Floats, ratings: Floats | None) -> Floats:
+    """What the linear rule [24, 5] says of the change at every step, float64[n, T]; arguments as of ``changes``."""
+    factors = rule[: margins.shape[1]].T
+    if ratings is None:
+        ruled: Floats = factors[3] + factors[4] * margins
+    else:
+        ruled = factors[0] + factors[1] * margins + factors[2] * ratings[:, None]
+    return ruled
+
+
+def fit_rule(margins: Floats, changes: Floats, ratings: Floats) -> Floats:
+    """The linear rule [24, 5] by least squares, each minute for itself.
+
+    ``margins`` and ``changes`` float64[n, 24], ``ratings`` float64[n]. A hint of a ridge keeps it defined where the
+    lead is always 0, at tip-off.
+    """
+    n, minutes = margins.shape
+    rule = np.zeros((minutes, RULE_TERMS))
+    for minute in range(minutes):
+        known = np.column_stack([np.ones(n), margins[:, minute], ratings])
+        for columns, place in ((known, slice(0, 3)), (known[:, :2], slice(3, 5))):
+            normal = columns.T @ columns + 1e-3 * np.eye(columns.shape[1])
+            rule[minute, place] = np.linalg.solve(normal, columns.T @ changes[:, minute])
+    return rule
 
 
 LSTM_ARRAYS = tuple(field.name for field in fields(Lstm))

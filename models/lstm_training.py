@@ -1,8 +1,8 @@
 """Train the recurrent network. The only place that needs torch, imported when called.
 
-Every game is one sequence with a target at each minute 0..23: its change until the half, divided by that minute's
-spread, so early minutes do not drown late ones. In each epoch a share of the games hides its rating: one network then
-serves requests with and without it.
+Every game is one sequence with a target at each minute 0..23: what the linear rule leaves of its change until the half,
+divided by that minute's spread, so early minutes do not drown late ones. In each epoch a share of the games hides its
+rating: one network then serves requests with and without it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import HALFTIME_MINUTE
-from models.lstm import FEATURES, Floats, Lstm, steps
+from models.lstm import FEATURES, Floats, Lstm, apply_rule, fit_rule, steps
 
 
 @dataclass(frozen=True, slots=True)
 class LstmSpec:
     """``hide_rating`` is the share of games trained without their rating; ``batch`` games; AdamW, one-cycle rate."""
 
-    hidden: int = 32
-    epochs: int = 12
+    hidden: int = 16
+    epochs: int = 8
     batch: int = 256
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
+    weight_decay: float = 1e-2
     hide_rating: float = 0.35
     seed: int = 20130
 
@@ -54,12 +54,16 @@ def train_lstm(
     changes = paths[:, HALFTIME_MINUTE:] - paths[:, :HALFTIME_MINUTE]
     scale = np.sqrt((changes**2).mean(axis=0))
     inputs = torch.from_numpy(steps(paths[:, :HALFTIME_MINUTE], ratings, np.ones(len(paths))).astype(np.float32))
-    targets = torch.from_numpy((changes / scale).astype(np.float32))
+    minutes = paths[:, :HALFTIME_MINUTE]
+    rule = fit_rule(minutes, changes, ratings)
+    # What is left to learn with the rating known, and without it.
+    rest = [(changes - apply_rule(rule, minutes, known)) / scale for known in (ratings, None)]
+    targets = torch.from_numpy(np.stack(rest).astype(np.float32))
     shuffle = np.random.default_rng(spec.seed)
     losses: list[float] = []
     with _alone(torch, spec.seed):
         layer = torch.nn.LSTM(FEATURES, spec.hidden, batch_first=True)
-        head = torch.nn.Linear(spec.hidden + FEATURES, 1)
+        head = torch.nn.Linear(spec.hidden, 1)
         torch.nn.init.zeros_(head.weight)
         torch.nn.init.zeros_(head.bias)
         weights = [*layer.parameters(), *head.parameters()]
@@ -71,11 +75,12 @@ def train_lstm(
         for epoch in range(1, spec.epochs + 1):
             order, total = shuffle.permutation(len(paths)), 0.0
             for rows in np.array_split(order, batches):
+                hidden = torch.from_numpy(shuffle.random(len(rows)) < spec.hide_rating)
                 seen = inputs[rows].clone()
-                seen[torch.from_numpy(shuffle.random(len(rows)) < spec.hide_rating), :, 3:] = 0.0
+                seen[hidden, :, 3:] = 0.0
                 states, _ = layer(seen)
-                answer = head(torch.cat([states, seen], dim=-1)).squeeze(-1)
-                loss = ((answer - targets[rows]) ** 2).mean()
+                wanted = torch.where(hidden[:, None], targets[1, rows], targets[0, rows])
+                loss = ((head(states).squeeze(-1) - wanted) ** 2).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -85,7 +90,7 @@ def train_lstm(
             losses.append(total / len(paths))
             if on_epoch is not None:
                 on_epoch(epoch, losses[-1])
-        return TrainedLstm(_export(layer, head, scale), losses)
+        return TrainedLstm(_export(layer, head, scale, rule), losses)
 
 
 @contextmanager
@@ -101,7 +106,7 @@ def _alone(torch: Any, seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _export(layer: Any, head: Any, scale: Floats) -> Lstm:
+def _export(layer: Any, head: Any, scale: Floats, rule: Floats) -> Lstm:
     def array(weight: Any) -> Floats:
         plain: Floats = weight.detach().numpy().astype(np.float64)
         return plain
@@ -118,4 +123,5 @@ def _export(layer: Any, head: Any, scale: Floats) -> Lstm:
         head_weights=array(head.weight)[0],
         head_bias=array(head.bias),
         scale=scale,
+        rule=rule,
     )

@@ -51,7 +51,7 @@ class RatingParams:
     gain: float = 0.033
     carry: float = 0.62
     cap: float = 24.0
-    home_advantage: float = 2.5
+    home_advantage: float = 3.0
     playoffs: float = 2.2
     court_gain: float = 0.016
     court_carry: float = 0.35
@@ -193,6 +193,11 @@ def is_playoff(game_id: str) -> bool:
 
 def _neutral(day: date | None) -> bool:
     return day is not None and BUBBLE[0] <= day <= BUBBLE[1]
+
+
+def season_of(game_id: str) -> int:
+    """The season an NBA game id names: 2022 of 0022200001."""
+    return 2000 + int(game_id[3:5])
 
 
 def _by_date(result: Result) -> tuple[date, str]:

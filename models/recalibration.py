@@ -10,9 +10,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import product
 
-from models.ensemble import Case, Ensemble
+import numpy as np
+
+from models.adaptive import WINDOW
+from models.calibration import Case, Miss
+from models.ensemble import Ensemble
+from models.forecast import persistence
 from models.history import Result
+from models.ratings import season_of
+from models.shape import pit_ends
 
 MINIMUM_GAMES = 5
 
@@ -35,7 +43,7 @@ class TooFewSettled(RecalibrationError):
 @dataclass(frozen=True, slots=True)
 class SettledGame:
     """A forecast that has been answered: ``pattern`` is margin(1)..margin(minute), ``actual`` the margin at the half,
-    ``rating`` the expected final margin the forecast used, None when it used none."""
+    ``rating`` the expected final margin the forecast used, None when it used none; ``possession`` who had the ball."""
 
     game_id: str
     date: date
@@ -43,6 +51,7 @@ class SettledGame:
     minute: int
     rating: float | None
     actual: float
+    possession: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,38 +71,41 @@ def recalibrate(
     results: Sequence[Result] = (),
     *,
     minimum: int = MINIMUM_GAMES,
-    window: int | None = None,
+    window: int = WINDOW,
 ) -> Recalibration:
     """``ensemble`` with the residuals of ``settled`` in its calibration sets and ``results`` in its ratings.
 
-    Each set keeps its newest ``window`` games, its present size when None. A game already in the set, and a result of
-    a date the ratings already hold, is left out, so games may be handed over again. A game settled without a rating
-    goes to the set without rating only. Raises TooFewSettled when fewer than ``minimum`` games are new,
+    Each set keeps its newest ``window`` games; its ledger of misses counts each league date as it would have been
+    forecast the evening before. A game already in the set, and a result of a date the ratings already hold, is left
+    out, so games may be handed over again. A game settled without a rating
+    or possession goes to the sets without it only. Raises TooFewSettled when fewer than ``minimum`` games are new,
     RecalibrationError for a game that fitted the model, ForecastError for a pattern that is none.
     """
-    if window is not None and window < 1:
+    if window < 1:
         raise RecalibrationError(f"window is {window}: a calibration set keeps at least 1 game")
-    known = {case: set(games.game_ids) for case, games in ensemble.calibration.items()}
-    remembered = set(ensemble.dejavu.game_id.tolist())
-    new: dict[Case, dict[str, float]] = defaultdict(dict)
+    known = {case: set(games.errors.game_ids) for case, games in ensemble.calibration.items()}
+    remembered = set(ensemble.mixture.dejavu.game_id.tolist())
+    new: dict[Case, dict[date, list[Miss]]] = defaultdict(lambda: defaultdict(list))
     for game in sorted(settled, key=lambda game: (game.date, game.game_id)):
         if game.game_id in remembered:
             raise RecalibrationError(f"game {game.game_id} fitted this model: it cannot calibrate it, leave it out")
-        for rating in {None, game.rating}:
-            case = (game.minute, rating is not None)
-            point = ensemble.point(game.pattern, game.minute, rating)
-            if game.game_id not in known[case]:
-                new[case][game.game_id] = float(game.actual) - point
-    fresh = {game_id for residuals in new.values() for game_id in residuals}
+        for rating, possession in product({None, game.rating}, {0, game.possession}):
+            case = Case(game.minute, rating is not None, possession != 0)
+            if game.game_id not in known.get(case, {game.game_id}):
+                known[case].add(game.game_id)
+                new[case][game.date].append(_miss(ensemble, game, rating, possession))
+    fresh = {miss.game_id for days in new.values() for day in days.values() for miss in day}
     if len(fresh) < minimum:
         raise TooFewSettled(len(fresh), minimum)
     calibration = dict(ensemble.calibration)
     added = dropped = 0
-    for case, residuals in new.items():
-        before = ensemble.calibration[case]
-        calibration[case] = before.rolled(residuals, residuals.values(), len(before) if window is None else window)
-        added = max(added, len(residuals))
-        dropped = max(dropped, len(before) + len(residuals) - len(calibration[case]))
+    for case, days in new.items():
+        for day in sorted(days):
+            season = season_of(days[day][0].game_id)
+            calibration[case] = calibration[case].after(season, days[day], window)
+        count = sum(len(day) for day in days.values())
+        added = max(added, count)
+        dropped = max(dropped, len(ensemble.calibration[case]) + count - len(calibration[case]))
     as_of = ensemble.ratings_as_of
     unseen = [result for result in results if as_of is None or result.date > as_of]
     newest = max((game.date for game in settled if game.game_id in fresh), default=ensemble.trained_through)
@@ -104,3 +116,11 @@ def recalibrate(
         trained_through=max(ensemble.trained_through, newest),
     )
     return Recalibration(changed, ensemble.calibration_id, added, dropped, len(unseen))
+
+
+def _miss(ensemble: Ensemble, game: SettledGame, rating: float | None, possession: int) -> Miss:
+    """What the ensemble gets wrong about a game of which it is told this much."""
+    change, shape = ensemble.before_calibration(game.pattern, game.minute, rating, possession)
+    happened = game.actual - persistence(game.pattern)
+    below, upto = pit_ends(shape[None, :], np.array([round(happened)]))
+    return Miss(game.game_id, happened - change, float(below[0]), float(upto[0]))

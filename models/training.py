@@ -6,29 +6,31 @@ serves two purposes, and nothing on or after ``as_of`` is read.
     fit                                   calibration        test (only when asked for)
     |-------------------|--validation--|  |--------------|   |--------------|   as_of
 
-The weights come from a first pass: components fitted on ``fit`` less its newest games, weighed on those. Then the
-components are fitted again on all of ``fit``.
+The weights and what possession is worth come from a first pass: components fitted on ``fit`` less its newest games,
+weighed on those. Then the components are fitted again on all of ``fit``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.calibration import Calibration, Case
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.conformal import CalibrationSet
 from models.dejavu import Dejavu
-from models.ensemble import Case, Ensemble, Floats, fit_weights, mix
+from models.ensemble import Ensemble
 from models.forecast import Weights
 from models.history import History
 from models.lstm import Lstm
 from models.lstm_training import LstmSpec, train_lstm
+from models.mixture import Games, Mixture, fit_possession, fit_weights, mix
 from models.ratings import RatingParams, rate_history
+from models.shape import pit_ends
 from models.training_figures import Figures, Outcomes, Plots, figures_of, plots_of
 
 Progress = Callable[[str, float], None]
@@ -49,7 +51,8 @@ class TrainingSpec:
     games before them; ``test_seasons`` None takes none, and the figures then come from the newer half of the
     calibration games, calibrated on the older half. ``validation_games`` is how many of the newest fit games the
     weights are fitted on (two seasons: one odd season alone misleads), ``neighbours`` Dejavu's k, ``minutes`` what a
-    forecast can be asked for, ``alpha`` the one the figures are for.
+    forecast can be asked for, ``alpha`` the one the figures are for. Who has the ball counts only when it is known of
+    ``possession_games`` of the validation and of the calibration games.
     """
 
     as_of: date
@@ -59,6 +62,7 @@ class TrainingSpec:
     calibration_games: int = 1300
     validation_games: int = 2400
     neighbours: int = 500
+    possession_games: int = 500
     minutes: tuple[int, ...] = tuple(range(HALFTIME_MINUTE))
     alpha: float = 0.05
     lstm: LstmSpec = field(default_factory=LstmSpec)
@@ -81,20 +85,6 @@ class TrainingResult:
     plots: Plots
 
 
-@dataclass(frozen=True, eq=False)
-class Games:
-    """A history with the rating each game had before tip-off, float64[n] in points."""
-
-    history: History
-    ratings: Floats
-
-    def __len__(self) -> int:
-        return len(self.history)
-
-    def take(self, rows: NDArray[Any] | slice) -> Games:
-        return Games(self.history.take(rows), self.ratings[rows])
-
-
 def train(history: History, spec: TrainingSpec, progress: Progress | None = None) -> TrainingResult:
     """Fit, weigh, calibrate and score. Same history and spec, same bits on one machine. Raises TrainingError."""
     tell = progress if progress is not None else _silent
@@ -105,37 +95,37 @@ def train(history: History, spec: TrainingSpec, progress: Progress | None = None
     older, validation = _cut_newest(fit, spec.validation_games, "validation")
     epochs = 2.0 * spec.lstm.epochs
 
-    first = _fit(older, spec, lambda epoch, _: tell("weights", 0.05 + 0.7 * epoch / epochs))
-    weights = _weigh(_changes(first, validation, spec), validation, spec)
+    dejavu, lstm = _fit(older, spec, lambda epoch, _: tell("weights", 0.05 + 0.7 * epoch / epochs))
+    weights, possession_value = _weigh(dejavu, lstm, validation, spec)
+    if _holders_known(calibration) < spec.possession_games:
+        possession_value = 0.0
     losses: list[float] = []
 
     def on_epoch(epoch: int, loss: float) -> None:
         losses.append(loss)
         tell("network", 0.05 + 0.7 * (spec.lstm.epochs + epoch) / epochs)
 
-    dejavu, lstm = _fit(fit, spec, on_epoch)
+    mixture = Mixture(*_fit(fit, spec, on_epoch), weights, possession_value)
     tell("calibration", 0.8)
-    calibrated = _outcomes((dejavu, lstm), weights, calibration, spec)
-    ids = tuple(calibration.history.game_id.tolist())
     ensemble = Ensemble(
-        dejavu=dejavu,
-        lstm=lstm,
+        mixture=mixture,
         ratings=ratings.on(spec.as_of),
-        weights=weights,
-        calibration={case: CalibrationSet(ids, seen.residuals) for case, seen in calibrated.items()},
+        calibration=calibrate(mixture, calibration, spec.minutes),
         source=past.source,
         trained_through=calibration.history.last_date,
     )
     tell("figures", 0.9)
+    pool = {case: _outcomes(mixture, calibration, case) for case in _scored_cases(spec.minutes)}
     if test is None:
         half = len(calibration) // 2
-        pool = {case: seen.take(slice(0, half)) for case, seen in calibrated.items()}
-        scored = {case: seen.take(slice(half, None)) for case, seen in calibrated.items()}
+        scored = {case: seen.take(slice(half, None)) for case, seen in pool.items()}
+        pool = {case: seen.take(slice(0, half)) for case, seen in pool.items()}
     else:
-        pool, scored = calibrated, _outcomes((dejavu, lstm), weights, test, spec)
+        scored = {case: _outcomes(mixture, test, case) for case in pool}
     figures = figures_of(pool, scored, spec.alpha, OFFICIAL_MINUTE)
     figures |= {"games_fit": float(len(fit)), "games_validation": float(len(validation))}
     figures |= {"games_calibration": float(len(calibration)), "loss_last_epoch": losses[-1]}
+    figures["possession_value"] = possession_value
     for rated, suffix in ((True, ""), (False, "_unrated")):
         figures[f"weight_dejavu{suffix}"] = weights[rated].dejavu
         figures[f"weight_lstm{suffix}"] = weights[rated].lstm
@@ -143,6 +133,25 @@ def train(history: History, spec: TrainingSpec, progress: Progress | None = None
     plots["training_loss"] = {"epoch": [float(epoch) for epoch in range(1, len(losses) + 1)], "loss": losses}
     tell("done", 1.0)
     return TrainingResult(ensemble, spec, figures, plots)
+
+
+def calibrate(mixture: Mixture, games: Games, minutes: Sequence[int]) -> dict[Case, Calibration]:
+    """The mixture's errors and PITs on ``games``, which fitted nothing, for every kind of request it can answer."""
+    out: dict[Case, Calibration] = {}
+    for minute in minutes:
+        actual = games.history.change(minute)
+        held = games.history.possession[:, minute] != 0
+        for rated in _RATED:
+            for possession in (False, True):
+                asked = held if possession else np.ones(len(games), dtype=np.bool_)
+                if possession and (mixture.possession_value == 0.0 or not asked.any()):
+                    continue
+                some, happened = games.take(asked), actual[asked]
+                means = mixture.changes(some, minute, rated=rated, possession=possession)
+                below, upto = pit_ends(mixture.shapes(some, minute, means, rated=rated), happened)
+                errors = CalibrationSet(tuple(some.history.game_id.tolist()), happened - means)
+                out[Case(minute, rated, possession)] = Calibration(errors, below, upto)
+    return out
 
 
 def split(games: Games, spec: TrainingSpec) -> tuple[Games, Games, Games | None]:
@@ -192,41 +201,43 @@ def _fit(games: Games, spec: TrainingSpec, on_epoch: Callable[[int, float], None
     return Dejavu.from_history(games.history, games.ratings, spec.neighbours), trained.lstm
 
 
-def _changes(fitted: tuple[Dejavu, Lstm], games: Games, spec: TrainingSpec) -> dict[Case, tuple[Floats, Floats]]:
-    """What each component says, by case: (dejavu float64[n], lstm float64[n])."""
-    dejavu, lstm = fitted
-    margins = games.history.margins.astype(np.float64)
-    by_rated = {rated: lstm.changes(margins[:, :HALFTIME_MINUTE], games.ratings if rated else None) for rated in _RATED}
-    out: dict[Case, tuple[Floats, Floats]] = {}
-    for minute in spec.minutes:
-        for rated in _RATED:
-            nearest = dejavu.changes(margins[:, 1 : minute + 1], games.ratings if rated else None)
-            out[minute, rated] = nearest, by_rated[rated][:, minute]
-    return out
-
-
-def _weigh(said: dict[Case, tuple[Floats, Floats]], games: Games, spec: TrainingSpec) -> dict[bool, Weights]:
-    """Weights over all minutes together, each minute's changes in units of their spread so that none dominates."""
-    actual = {minute: games.history.change(minute).astype(np.float64) for minute in spec.minutes}
-    spread = {minute: float(np.sqrt(np.mean(changes**2))) for minute, changes in actual.items()}
+def _weigh(dejavu: Dejavu, lstm: Lstm, games: Games, spec: TrainingSpec) -> tuple[dict[bool, Weights], float]:
+    """Weights, and what the ball is worth, over all minutes together; each minute's changes in units of their spread so
+    that none dominates."""
+    unweighed = Mixture(dejavu, lstm, dict.fromkeys(_RATED, Weights(0.5, 0.5)), 0.0)
+    actual = np.stack([games.history.change(minute) for minute in spec.minutes], axis=1).astype(np.float64)
+    spreads = np.sqrt((actual**2).mean(axis=0))
     weights: dict[bool, Weights] = {}
     for rated in _RATED:
-        nearest = np.concatenate([said[minute, rated][0] / spread[minute] for minute in spec.minutes])
-        learned = np.concatenate([said[minute, rated][1] / spread[minute] for minute in spec.minutes])
-        happened = np.concatenate([actual[minute] / spread[minute] for minute in spec.minutes])
-        weights[rated] = fit_weights(nearest, learned, happened)
-    return weights
+        said = [unweighed.components(games, minute, rated) for minute in spec.minutes]
+        nearest, learned = (np.stack(component, axis=1) for component in zip(*said, strict=True))
+        parts = ((changes / spreads).ravel() for changes in (nearest, learned, actual))
+        weights[rated] = fit_weights(*parts)
+        if rated:
+            residuals = actual - mix(weights[rated], nearest, learned)
+    if _holders_known(games) < spec.possession_games:
+        return weights, 0.0
+    held = games.history.possession[:, list(spec.minutes)]
+    return weights, fit_possession(residuals, held, spreads)
 
 
-def _outcomes(
-    fitted: tuple[Dejavu, Lstm], weights: dict[bool, Weights], games: Games, spec: TrainingSpec
-) -> dict[Case, Outcomes]:
+def _holders_known(games: Games) -> int:
+    """Of how many games it is known who had the ball."""
+    return int((games.history.possession != 0).any(axis=1).sum())
+
+
+def _scored_cases(minutes: Sequence[int]) -> list[tuple[int, bool]]:
+    return [(minute, rated) for minute in minutes for rated in _RATED]
+
+
+def _outcomes(mixture: Mixture, games: Games, case: tuple[int, bool]) -> Outcomes:
+    """Forecasts with all that is known beside the rating, as a client that sends it would get them."""
+    minute, rated = case
+    now = games.history.margins[:, minute].astype(np.float64)
+    changes = mixture.changes(games, minute, rated=rated, possession=True)
     halves = games.history.margins[:, HALFTIME_MINUTE].astype(np.float64)
-    out: dict[Case, Outcomes] = {}
-    for case, (nearest, learned) in _changes(fitted, games, spec).items():
-        now = games.history.margins[:, case[0]].astype(np.float64)
-        out[case] = Outcomes(now + mix(weights[case[1]], nearest, learned), now, halves, games.history.date)
-    return out
+    shapes = mixture.shapes(games, minute, changes, rated=rated) if minute == OFFICIAL_MINUTE else None
+    return Outcomes(now + changes, now, halves, games.history.date, shapes)
 
 
 def _silent(_stage: str, _done: float) -> None:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from models import metrics
 from models.conformal import conformal_quantile, games_needed, nonconformity
+from models.scoring import crps_discrete
+from models.shape import LARGEST_CHANGE, corrected, correction, pit_ends
 
 Floats = NDArray[np.float64]
 Figures = dict[str, float]
@@ -21,12 +23,19 @@ _LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """n answered forecasts: ``points``, ``persistence`` and ``actual`` float64[n] in points, league ``dates`` [n]."""
+    """n answered forecasts: ``points``, ``persistence`` and ``actual`` float64[n] in points, league ``dates`` [n], and
+    ``shapes`` float64[n, 161] of the change before calibration, where the distribution is to be scored."""
 
     points: Floats
     persistence: Floats
     actual: Floats
     dates: NDArray[np.datetime64]
+    shapes: Floats | None = None
+
+    @property
+    def changes(self) -> NDArray[np.int64]:
+        """What happened after the forecast, whole points."""
+        return np.rint(self.actual - self.persistence).astype(np.int64)
 
     @property
     def residuals(self) -> Floats:
@@ -40,7 +49,8 @@ class Outcomes:
 
     def take(self, rows: NDArray[Any] | slice) -> Outcomes:
         """The forecasts at ``rows``."""
-        return Outcomes(self.points[rows], self.persistence[rows], self.actual[rows], self.dates[rows])
+        shapes = None if self.shapes is None else self.shapes[rows]
+        return Outcomes(self.points[rows], self.persistence[rows], self.actual[rows], self.dates[rows], shapes)
 
 
 def figures_of(
@@ -65,7 +75,7 @@ def _case_figures(pool: Outcomes, seen: Outcomes, alpha: float) -> Figures:
     half_width = conformal_quantile(np.sort(nonconformity(pool.residuals)), alpha)
     lower, upper = seen.points - half_width, seen.points + half_width
     covered = metrics.coverage(lower, upper, seen.actual)
-    crps = metrics.crps_shifted(pool.residuals, ours)
+    crps = _crps(pool, seen)
     crps_persistence = metrics.crps_shifted(pool.persistence_residuals, theirs)
     squared = metrics.skill(ours**2, theirs**2, seen.dates)
     graded = metrics.skill(crps, crps_persistence, seen.dates)
@@ -89,6 +99,15 @@ def _case_figures(pool: Outcomes, seen: Outcomes, alpha: float) -> Figures:
         "skill_crps_lower": graded.lower,
         "skill_crps_upper": graded.upper,
     }
+
+
+def _crps(pool: Outcomes, seen: Outcomes) -> Floats:
+    """CRPS of the distributions of ``seen``, calibrated on ``pool``."""
+    if pool.shapes is None or seen.shapes is None:
+        raise ValueError("distributions are scored where both pool and scored outcomes have shapes")
+    shapes = corrected(seen.shapes, correction(*pit_ends(pool.shapes, pool.changes)))
+    first = np.full(len(shapes), -LARGEST_CHANGE, dtype=np.int64)
+    return crps_discrete(first, shapes / shapes.sum(axis=1, keepdims=True), seen.changes)
 
 
 def plots_of(

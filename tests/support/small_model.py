@@ -7,13 +7,14 @@ from datetime import date
 import numpy as np
 
 from models.clock import HALFTIME_MINUTE
-from models.conformal import CalibrationSet
 from models.dejavu import Dejavu
 from models.ensemble import Ensemble
 from models.forecast import Weights
 from models.history import MINUTES_RECORDED, History
-from models.lstm import FEATURES, Lstm
+from models.lstm import FEATURES, RULE_TERMS, Lstm
+from models.mixture import Games, Mixture
 from models.ratings import rate_history
+from models.training import calibrate
 
 TEAMS = ("BOS", "CHI", "DEN", "LAL", "MIA", "NYK")
 
@@ -51,20 +52,24 @@ def small_ensemble(
         input_weights=chance.normal(size=(FEATURES, 4 * hidden)) / 4,
         hidden_weights=chance.normal(size=(hidden, 4 * hidden)) / 4,
         gate_bias=np.zeros(4 * hidden),
-        head_weights=chance.normal(size=hidden + FEATURES) / 4,
+        head_weights=chance.normal(size=hidden) / 4,
         head_bias=np.zeros(1),
         scale=np.full(HALFTIME_MINUTE, 3.0),
+        rule=np.zeros((HALFTIME_MINUTE, RULE_TERMS)),
     )
     older = history.take(slice(0, games - calibration_games))
-    ids = tuple(history.game_id[games - calibration_games :].tolist())
-    cases = [(minute, rated) for minute in minutes for rated in (True, False)]
+    newer = slice(games - calibration_games, None)
     before, ratings = rate_history(history)
+    mixture = Mixture(
+        Dejavu.from_history(older, before[: games - calibration_games], neighbours=40),
+        lstm,
+        {rated: Weights(dejavu=0.3, lstm=0.5) for rated in (True, False)},
+        possession_value=0.0,
+    )
     return Ensemble(
-        dejavu=Dejavu.from_history(older, before[: games - calibration_games], neighbours=40),
-        lstm=lstm,
+        mixture=mixture,
         ratings=ratings,
-        weights={rated: Weights(dejavu=0.3, lstm=0.5) for rated in (True, False)},
-        calibration={case: CalibrationSet(ids, chance.normal(scale=6.0, size=calibration_games)) for case in cases},
+        calibration=calibrate(mixture, Games(history.take(newer), before[newer]), minutes),
         source="simulated",
         trained_through=date.fromisoformat(str(history.last_date)),
     )

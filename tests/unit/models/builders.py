@@ -7,13 +7,14 @@ import datetime as dt
 import numpy as np
 
 from models.clock import HALFTIME_MINUTE
-from models.conformal import CalibrationSet
 from models.dejavu import Dejavu
 from models.ensemble import Ensemble
 from models.forecast import Weights
 from models.history import MINUTES_RECORDED, History
 from models.lstm import FEATURES, Lstm
+from models.mixture import Games, Mixture
 from models.ratings import rate_history
+from models.training import calibrate
 
 TEAMS = ("ATL", "BOS", "CHI", "DEN", "LAL", "MIA", "NYK", "POR")
 
@@ -54,9 +55,10 @@ def random_lstm(hidden: int = 8, seed: int = 0) -> Lstm:
         input_weights=generator.normal(0.0, 0.4, (FEATURES, 4 * hidden)),
         hidden_weights=generator.normal(0.0, 0.3, (hidden, 4 * hidden)),
         gate_bias=generator.normal(0.0, 0.3, 4 * hidden),
-        head_weights=generator.normal(0.0, 0.3, hidden + FEATURES),
+        head_weights=generator.normal(0.0, 0.3, hidden),
         head_bias=np.array([0.05]),
         scale=np.linspace(11.0, 2.7, 24),
+        rule=generator.normal(0.0, 0.05, (24, 5)),
     )
 
 
@@ -65,18 +67,16 @@ def make_ensemble(minutes: tuple[int, ...] = (0, 6, 18), calibration_games: int 
     history = make_history(120 + calibration_games, seed)
     before, ratings = rate_history(history)
     late = history.take(slice(120, None))
-    generator = np.random.default_rng(seed + 1)
-    ids = tuple(late.game_id.tolist())
+    mixture = Mixture(
+        Dejavu.from_history(history.take(slice(0, 120)), before[:120], neighbours=20),
+        random_lstm(seed=seed),
+        {True: Weights(0.4, 0.5), False: Weights(0.3, 0.4)},
+        possession_value=0.4,
+    )
     return Ensemble(
-        dejavu=Dejavu.from_history(history.take(slice(0, 120)), before[:120], neighbours=20),
-        lstm=random_lstm(seed=seed),
+        mixture=mixture,
         ratings=ratings,
-        weights={True: Weights(0.4, 0.5), False: Weights(0.3, 0.4)},
-        calibration={
-            (minute, rated): CalibrationSet(ids, generator.normal(0.0, 6.0, len(ids)))
-            for minute in minutes
-            for rated in (True, False)
-        },
+        calibration=calibrate(mixture, Games(late, before[120:]), minutes),
         source="simulated",
         trained_through=late.last_date,
     )

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from models.dejavu import RATING_WEIGHT, Dejavu, HistoryTooSmall
 from models.ratings import rate_history
+from models.shape import counts_of
 from tests.unit.models.builders import make_history
 
 HISTORY = make_history(200)
@@ -29,8 +30,7 @@ def by_hand(pattern: np.ndarray, rating: float | None, dejavu: Dejavu) -> float:
 def test_the_answer_is_the_mean_change_of_every_game_as_near_as_the_kth(
     pattern: np.ndarray, rating: float | None
 ) -> None:
-    change, _ = DEJAVU.look(pattern, rating, 5)
-    assert change == pytest.approx(by_hand(pattern, rating, DEJAVU), abs=1e-12)
+    assert DEJAVU.look(pattern, rating, 5).change == pytest.approx(by_hand(pattern, rating, DEJAVU), abs=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
@@ -38,7 +38,8 @@ def test_the_answer_is_the_mean_change_of_every_game_as_near_as_the_kth(
 def test_the_order_of_the_history_changes_no_bit(pattern: np.ndarray, order: list[int], rating: float | None) -> None:
     shuffled = HISTORY.take(np.array(order))
     other = Dejavu.from_history(shuffled, rate_history(shuffled)[0], neighbours=30)
-    assert other.look(pattern, rating, 5) == DEJAVU.look(pattern, rating, 5)
+    one, another = (dejavu.look(pattern, rating, 5) for dejavu in (DEJAVU, other))
+    assert (one.change, one.similar) == (another.change, another.similar)
 
 
 @settings(max_examples=30, deadline=None)
@@ -46,11 +47,14 @@ def test_the_order_of_the_history_changes_no_bit(pattern: np.ndarray, order: lis
 def test_many_at_once_are_the_same_bits_as_one_by_one(pattern: np.ndarray, rating: float | None) -> None:
     ratings = None if rating is None else np.array([rating, rating])
     together = DEJAVU.changes(np.stack([pattern, -pattern]), ratings)
-    assert together.tolist() == [DEJAVU.look(path, rating, 1)[0] for path in (pattern, -pattern)]
+    alone = [DEJAVU.look(path, rating, 1) for path in (pattern, -pattern)]
+    assert together.tolist() == [near.change for near in alone]
+    shapes = DEJAVU.shapes(np.stack([pattern, -pattern]), ratings)
+    assert np.array_equal(shapes, [counts_of(near.changes) for near in alone])
 
 
 def test_a_remembered_game_is_most_similar_to_itself() -> None:
-    game = DEJAVU.look(HISTORY.margins[17, 1:19].astype(float), None, 5)[1][0]
+    game = DEJAVU.look(HISTORY.margins[17, 1:19].astype(float), None, 5).similar[0]
     assert (game.game_id, game.similarity_distance) == (str(HISTORY.game_id[17]), 0.0)
     assert game.path == HISTORY.margins[17, :25].tolist()
     assert game.pattern == game.path[1:19]
@@ -59,20 +63,20 @@ def test_a_remembered_game_is_most_similar_to_itself() -> None:
 
 
 def test_similar_games_come_nearest_first_and_newest_first_when_equal() -> None:
-    _, similar = DEJAVU.look(np.array([2.0, 0.0]), None, 5)
+    similar = DEJAVU.look(np.array([2.0, 0.0]), None, 5).similar
     keys = [(game.similarity_distance, -game.date.toordinal()) for game in similar]
     assert keys == sorted(keys)
     assert len(similar) == 5
 
 
 def test_before_tip_off_without_a_rating_every_game_counts() -> None:
-    change, similar = DEJAVU.look(np.array([]), None, 5)
-    assert change == pytest.approx(HISTORY.margins[:, 24].mean())
-    assert [game.game_id for game in similar] == HISTORY.game_id[::-1][:5].tolist()
+    near = DEJAVU.look(np.array([]), None, 5)
+    assert near.change == pytest.approx(HISTORY.margins[:, 24].mean())
+    assert [game.game_id for game in near.similar] == HISTORY.game_id[::-1][:5].tolist()
 
 
 def test_a_known_rating_prefers_games_between_teams_as_unequal() -> None:
-    _, alike = DEJAVU.look(np.array([]), 9.0, 5)
+    alike = DEJAVU.look(np.array([]), 9.0, 5).similar
     assert min(game.rating for game in alike) >= sorted(DEJAVU.ratings.tolist())[-40]
 
 
@@ -81,7 +85,7 @@ def test_squared_distances_stay_whole_in_single_precision() -> None:
     extreme[:, 0] = 0
     ratings = np.full(40, 60, dtype=np.int16)
     dejavu = Dejavu(HISTORY.game_id[:40], HISTORY.date[:40], HISTORY.home[:40], HISTORY.away[:40], extreme, ratings, 5)
-    _, similar = dejavu.look(np.full(23, -100.0), -60.0, 1)
+    similar = dejavu.look(np.full(23, -100.0), -60.0, 1).similar
     assert similar[0].similarity_distance == ((23 * 200**2 + (RATING_WEIGHT * 120) ** 2) / 23) ** 0.5
 
 

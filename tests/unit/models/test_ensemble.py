@@ -5,10 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.calibration import Calibration, Case
 from models.conformal import CalibrationSet
-from models.ensemble import Ensemble, fit_weights
-from models.forecast import BadPattern, CalibrationTooSmall, UnknownTeam, UnsupportedMinute
-from tests.unit.models.builders import TEAMS, make_ensemble
+from models.ensemble import Ensemble
+from models.forecast import BadPattern, BadPossession, CalibrationTooSmall, UnsupportedMinute
+from models.mixture import Games
+from models.ratings import rate_history
+from tests.unit.models.builders import make_ensemble, make_history
 
 ENSEMBLE = make_ensemble()
 PATTERNS = st.lists(st.integers(-6, 6), min_size=18, max_size=18).map(lambda steps: np.cumsum(steps).tolist())
@@ -20,18 +23,21 @@ RATINGS = st.none() | st.floats(-20, 20)
 def test_a_forecast_is_a_function_of_its_input(pattern: list[int], rating: float | None, alpha: float) -> None:
     first = ENSEMBLE.forecast(pattern, 18, alpha, rating)
     assert first == make_ensemble().forecast([float(margin) for margin in pattern], 18, alpha, rating)
-    assert first.point == ENSEMBLE.point(pattern, 18, rating)
+    assert first.point == pattern[-1] + ENSEMBLE.before_calibration(pattern, 18, rating)[0]
     assert first.interval.lower <= first.point <= first.interval.upper
     assert (first.alpha, first.minute, first.rating) == (alpha, 18, rating)
 
 
 @settings(max_examples=40)
-@given(pattern=PATTERNS, rating=RATINGS)
-def test_the_point_is_the_weighted_mean_of_the_components(pattern: list[int], rating: float | None) -> None:
-    forecast = ENSEMBLE.forecast(pattern, 18, 0.1, rating)
+@given(pattern=PATTERNS, rating=RATINGS, possession=st.sampled_from([-1, 0, 1]))
+def test_the_point_is_the_weighted_mean_of_the_components_and_the_ball(
+    pattern: list[int], rating: float | None, possession: int
+) -> None:
+    forecast = ENSEMBLE.forecast(pattern, 18, 0.1, rating, possession)
     parts, weights = forecast.components, forecast.weights
     mean = weights.dejavu * parts.dejavu + weights.lstm * parts.lstm + weights.persistence * parts.persistence
-    assert forecast.point == pytest.approx(mean, abs=1e-9)
+    assert forecast.point == pytest.approx(mean + parts.possession, abs=1e-9)
+    assert parts.possession == 0.4 * possession
     assert parts.persistence == pattern[-1]
 
 
@@ -87,62 +93,73 @@ def test_an_alpha_the_calibration_cannot_support_is_refused() -> None:
         ENSEMBLE.forecast([0] * 18, 18, 0.01, None)
 
 
-def test_rating_needs_both_teams_and_refuses_an_unknown_one() -> None:
-    assert ENSEMBLE.rate(TEAMS[0], TEAMS[1]) == ENSEMBLE.ratings.expected(TEAMS[0], TEAMS[1])
-    assert ENSEMBLE.rate(None, TEAMS[1]) is None
-    assert ENSEMBLE.rate(TEAMS[0], "") is None
-    for pair in (("XXX", "BOS"), ("BOS", "XXX"), ("XXX", None), (None, "XXX")):
-        with pytest.raises(UnknownTeam, match="no rating for team 'XXX': known are ATL, BOS"):
-            ENSEMBLE.rate(*pair)
-    with pytest.raises(UnknownTeam, match="does not play itself"):
-        ENSEMBLE.rate("BOS", "BOS")
+def test_who_has_the_ball_is_one_of_three() -> None:
+    with pytest.raises(BadPossession, match="possession is 2"):
+        ENSEMBLE.forecast([0] * 18, 18, 0.1, None, 2)
+
+
+def test_requests_that_know_who_has_the_ball_have_their_own_calibration() -> None:
+    assert ENSEMBLE.case(18, True, -1) == Case(18, True, True)
+    assert ENSEMBLE.case(18, True, 0) == Case(18, True, False)
+    # Before tip-off nobody has it, so there is no such calibration, and the one without serves.
+    assert ENSEMBLE.case(0, True, 1) == Case(0, True, False)
+
+
+@settings(max_examples=40)
+@given(pattern=PATTERNS, rating=RATINGS, possession=st.sampled_from([-1, 0, 1]))
+def test_the_distribution_has_the_point_as_its_mean_up_to_its_calibration(
+    pattern: list[int], rating: float | None, possession: int
+) -> None:
+    _, shape = ENSEMBLE.before_calibration(pattern, 18, rating, possession)
+    forecast = ENSEMBLE.forecast(pattern, 18, 0.1, rating, possession)
+    assert pattern[-1] + float(shape @ np.arange(-80, 81)) == pytest.approx(forecast.point, abs=1e-6)
+    assert forecast.distribution.mean == pytest.approx(forecast.point, abs=2.0)
+
+
+def test_many_at_once_are_as_one_by_one() -> None:
+    history = make_history(200).take(slice(150, None))
+    games = Games(history, rate_history(history)[0])
+    for minute in ENSEMBLE.minutes:
+        points = ENSEMBLE.points(games, minute)
+        first, pmf = ENSEMBLE.pmfs(games, minute, points)
+        for row in range(0, len(history), 7):
+            alone = ENSEMBLE.forecast(
+                history.margins[row, 1 : minute + 1].tolist(), minute, 0.1, games.ratings[row],
+                int(history.possession[row, minute]),
+            )  # fmt: skip
+            assert alone.point == pytest.approx(points[row], abs=1e-9)
+            told = alone.distribution.probabilities
+            start = alone.distribution.first - first[row]
+            assert pmf[row, start : start + len(told)] == pytest.approx(told, abs=1e-5)
 
 
 def test_the_calibration_id_follows_the_calibration_alone() -> None:
     assert ENSEMBLE.calibration_id == make_ensemble().calibration_id
     assert ENSEMBLE.calibration_id == replace(ENSEMBLE, source="recorded").calibration_id
-    sets = dict(ENSEMBLE.calibration)
-    sets[18, True] = CalibrationSet(sets[18, True].game_ids, sets[18, True].residuals + 1e-9)
+    sets, case = dict(ENSEMBLE.calibration), Case(18, True, False)
+    errors = CalibrationSet(sets[case].errors.game_ids, sets[case].errors.residuals + 1e-9)
+    sets[case] = replace(sets[case], errors=errors)
     assert replace(ENSEMBLE, calibration=sets).calibration_id != ENSEMBLE.calibration_id
 
 
 def test_a_game_cannot_both_fit_and_calibrate() -> None:
     sets = dict(ENSEMBLE.calibration)
-    sets[18, True] = CalibrationSet((str(ENSEMBLE.dejavu.game_id[3]),), np.zeros(1))
+    remembered = CalibrationSet((str(ENSEMBLE.mixture.dejavu.game_id[3]),), np.zeros(1))
+    sets[Case(18, True, False)] = Calibration(remembered, np.zeros(1), np.ones(1))
     with pytest.raises(ValueError, match="also used to fit"):
         replace(ENSEMBLE, calibration=sets)
 
 
 def test_a_missing_case_is_refused() -> None:
-    sets = {case: games for case, games in ENSEMBLE.calibration.items() if case != (6, False)}
+    sets = {case: games for case, games in ENSEMBLE.calibration.items() if case != (6, False, False)}
     with pytest.raises(ValueError, match="with and one without a rating"):
         replace(ENSEMBLE, calibration=sets)
-    with pytest.raises(ValueError, match="weights are needed"):
-        replace(ENSEMBLE, weights={True: ENSEMBLE.weights[True]})
+    sets = {case: games for case, games in ENSEMBLE.calibration.items() if case != (6, False, True)}
+    with pytest.raises(ValueError, match="with possession is needed both"):
+        replace(ENSEMBLE, calibration=sets)
 
 
 def test_an_ensemble_cannot_be_changed_in_place() -> None:
     ensemble: Ensemble = make_ensemble()
     with pytest.raises(TypeError):
-        ensemble.weights[True] = ensemble.weights[False]  # type: ignore[index]
-
-
-@settings(max_examples=80)
-@given(seed=st.integers(0, 10_000), share=st.tuples(st.floats(-0.5, 1.5), st.floats(-0.5, 1.5)))
-def test_fitted_weights_beat_every_point_of_a_grid(seed: int, share: tuple[float, float]) -> None:
-    generator = np.random.default_rng(seed)
-    nearest = generator.normal(0.0, 1.0, 80)
-    learned = 0.6 * nearest + generator.normal(0.0, 1.0, 80)
-    happened = share[0] * nearest + share[1] * learned + generator.normal(0.0, 3.0, 80)
-    found = fit_weights(nearest, learned, happened)
-
-    def loss(dejavu: float, lstm: float) -> float:
-        return float(((happened - dejavu * nearest - lstm * learned) ** 2).sum())
-
-    grid = [(d / 20, w / 20) for d in range(21) for w in range(21 - d)]
-    assert loss(found.dejavu, found.lstm) <= min(loss(d, w) for d, w in grid) + 1e-9
-
-
-def test_components_that_know_nothing_get_no_weight() -> None:
-    nothing = np.zeros(30)
-    assert fit_weights(nothing, nothing, np.ones(30)).persistence == 1.0
+        ensemble.calibration[Case(18, True, False)] = ensemble.calibration[Case(6, True, False)]  # type: ignore[index]

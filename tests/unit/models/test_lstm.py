@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.lstm import steps
+from models.lstm import apply_rule, fit_rule, steps
 from models.lstm_training import LstmSpec, train_lstm
 from models.ratings import rate_history
 from tests.unit.models.builders import make_history, random_lstm
@@ -75,9 +75,22 @@ def test_the_numpy_network_answers_as_torch_does() -> None:
         paths = make_history(6).margins[:, :19].astype(float)
         inputs = steps(paths, np.linspace(-8, 8, 6), np.ones(6))
         states, _ = layer(torch.from_numpy(inputs))
-        features = np.concatenate([states.numpy(), inputs], axis=-1)
-    wanted = (features @ LSTM.head_weights + LSTM.head_bias[0]) * LSTM.scale[:19]
+    corrected = (states.numpy() @ LSTM.head_weights + LSTM.head_bias[0]) * LSTM.scale[:19]
+    wanted = corrected + apply_rule(LSTM.rule, paths, np.linspace(-8, 8, 6))
     assert np.allclose(LSTM.changes(paths, np.linspace(-8, 8, 6)), wanted, atol=1e-9, rtol=0)
+
+
+def test_the_rule_is_the_least_squares_line_of_each_minute() -> None:
+    history = make_history(400)
+    ratings, _ = rate_history(history)
+    paths = history.margins[:, :24].astype(float)
+    changes = history.margins[:, 24:25] - paths
+    rule = fit_rule(paths, changes, ratings)
+    columns = np.column_stack([np.ones(400), paths[:, 18], ratings])
+    assert rule[18, :3] == pytest.approx(np.linalg.lstsq(columns, changes[:, 18], rcond=None)[0], abs=1e-4)
+    # The lead at tip-off is 0 in every game: nothing can be said of its factor.
+    assert rule[0, 1] == rule[0, 4] == 0.0
+    assert apply_rule(rule, paths, None)[:, 0] == pytest.approx(np.full(400, changes[:, 0].mean()), abs=1e-3)
 
 
 def test_training_twice_gives_the_same_bits_and_learns() -> None:

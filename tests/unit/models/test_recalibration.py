@@ -1,16 +1,19 @@
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.calibration import Case
 from models.forecast import BadPattern
 from models.history import Result
 from models.recalibration import RecalibrationError, SettledGame, TooFewSettled, recalibrate
 from tests.unit.models.builders import TEAMS, make_ensemble
 
 ENSEMBLE = make_ensemble()
+RATED, UNRATED = Case(18, True, False), Case(18, False, False)
 NIGHT = dt.date(2019, 2, 1)
 
 
@@ -23,10 +26,10 @@ GAMES = [settled(number, actual=float(number)) for number in range(8)]
 
 
 def test_new_games_push_the_oldest_out() -> None:
-    done = recalibrate(ENSEMBLE, GAMES)
-    before, after = ENSEMBLE.calibration[18, True], done.ensemble.calibration[18, True]
+    done = recalibrate(ENSEMBLE, GAMES, window=60)
+    before, after = ENSEMBLE.calibration[RATED], done.ensemble.calibration[RATED]
     assert len(after) == len(before)
-    assert after.game_ids == (*before.game_ids[8:], *(game.game_id for game in GAMES))
+    assert after.errors.game_ids == (*before.errors.game_ids[8:], *(game.game_id for game in GAMES))
     assert (done.games_added, done.games_dropped) == (8, 8)
     assert done.ensemble.trained_through == NIGHT
 
@@ -34,8 +37,9 @@ def test_new_games_push_the_oldest_out() -> None:
 def test_residuals_are_actual_less_the_point_the_model_gives() -> None:
     after = recalibrate(ENSEMBLE, GAMES).ensemble.calibration
     game = GAMES[-1]
-    assert after[18, True].residuals[-1] == game.actual - ENSEMBLE.point(game.pattern, 18, game.rating)
-    assert after[18, False].residuals[-1] == game.actual - ENSEMBLE.point(game.pattern, 18, None)
+    for case, rating in ((RATED, game.rating), (UNRATED, None)):
+        point = game.pattern[-1] + ENSEMBLE.before_calibration(game.pattern, 18, rating)[0]
+        assert after[case].errors.residuals[-1] == pytest.approx(game.actual - point, abs=1e-12)
 
 
 def test_the_points_stay_and_the_calibration_id_changes() -> None:
@@ -48,19 +52,22 @@ def test_the_points_stay_and_the_calibration_id_changes() -> None:
 
 def test_larger_errors_widen_the_interval() -> None:
     wild = [settled(number, actual=60.0) for number in range(20)]
-    before = ENSEMBLE.calibration[18, True].quantile(0.1)
-    assert recalibrate(ENSEMBLE, wild).ensemble.calibration[18, True].quantile(0.1) > before
+    before = ENSEMBLE.calibration[RATED].half_width(0.1)
+    assert recalibrate(ENSEMBLE, wild).ensemble.calibration[RATED].half_width(0.1) > before
 
 
 def test_other_minutes_keep_their_calibration() -> None:
-    assert recalibrate(ENSEMBLE, GAMES).ensemble.calibration[6, True] is ENSEMBLE.calibration[6, True]
+    assert (
+        recalibrate(ENSEMBLE, GAMES).ensemble.calibration[Case(6, True, False)]
+        is ENSEMBLE.calibration[Case(6, True, False)]
+    )
 
 
 def test_a_game_settled_without_rating_calibrates_only_forecasts_without_one() -> None:
     blind = [settled(number, rating=None) for number in range(8)]
     after = recalibrate(ENSEMBLE, blind).ensemble.calibration
-    assert after[18, True] is ENSEMBLE.calibration[18, True]
-    assert after[18, False].game_ids[-1] == blind[-1].game_id
+    assert after[RATED] is ENSEMBLE.calibration[RATED]
+    assert after[UNRATED].errors.game_ids[-1] == blind[-1].game_id
 
 
 def test_too_few_games_are_refused_with_both_numbers() -> None:
@@ -78,7 +85,7 @@ def test_games_handed_over_again_are_not_counted_again() -> None:
 
 
 def test_a_game_that_fitted_the_model_is_refused() -> None:
-    fitted = SettledGame(str(ENSEMBLE.dejavu.game_id[0]), NIGHT, (0.0,) * 18, 18, None, 0.0)
+    fitted = SettledGame(str(ENSEMBLE.mixture.dejavu.game_id[0]), NIGHT, (0.0,) * 18, 18, None, 0.0)
     with pytest.raises(RecalibrationError, match="fitted this model"):
         recalibrate(ENSEMBLE, [*GAMES, fitted])
 
@@ -90,7 +97,7 @@ def test_a_pattern_that_is_none_is_refused() -> None:
 
 def test_the_window_says_how_many_games_are_kept() -> None:
     grown = recalibrate(ENSEMBLE, GAMES, window=66)
-    assert (len(grown.ensemble.calibration[18, True]), grown.games_dropped) == (66, 2)
+    assert (len(grown.ensemble.calibration[RATED]), grown.games_dropped) == (66, 2)
     with pytest.raises(RecalibrationError, match="at least 1"):
         recalibrate(ENSEMBLE, GAMES, window=0)
 
@@ -117,4 +124,20 @@ def test_night_by_night_is_the_same_as_all_at_once() -> None:
     first = recalibrate(ENSEMBLE, GAMES[:4], minimum=1).ensemble
     second = recalibrate(first, GAMES[4:], minimum=1).ensemble
     together = recalibrate(ENSEMBLE, GAMES).ensemble
-    assert np.array_equal(second.calibration[18, True].residuals, together.calibration[18, True].residuals)
+    assert np.array_equal(second.calibration[RATED].errors.residuals, together.calibration[RATED].errors.residuals)
+
+
+def test_nights_handed_over_together_count_as_if_each_had_been_settled_alone() -> None:
+    nights = [replace(game, date=NIGHT + dt.timedelta(days=place // 4)) for place, game in enumerate(GAMES)]
+    apart = recalibrate(recalibrate(ENSEMBLE, nights[:4], minimum=1).ensemble, nights[4:], minimum=1).ensemble
+    assert apart.calibration_id == recalibrate(ENSEMBLE, nights).ensemble.calibration_id
+    ledger = apart.calibration[RATED].ledger
+    assert (ledger.season, ledger.games) == (2018, 8)
+
+
+def test_a_game_with_possession_calibrates_requests_with_and_without_it() -> None:
+    after = recalibrate(ENSEMBLE, [replace(game, possession=1) for game in GAMES]).ensemble.calibration
+    for case in (RATED, UNRATED, Case(18, True, True), Case(18, False, True)):
+        assert after[case].errors.game_ids[-8:] == tuple(game.game_id for game in GAMES)
+    without = recalibrate(ENSEMBLE, GAMES).ensemble.calibration
+    assert without[Case(18, True, True)] is ENSEMBLE.calibration[Case(18, True, True)]

@@ -177,7 +177,6 @@ def test_a_recorded_bundle_survives_the_disk(real: TrainingResult, tmp_path: Pat
     digest = write_bundle(real.ensemble, tmp_path / "bundle", extra)
     loaded = load_bundle(tmp_path / "bundle", digest)
     pattern = [2, 4, 4, 5, 7, 3, 1, 0, -2, -2, 1, 3, 5, 5, 6, 8, 9, 7]
-    rating = loaded.rate("BOS", "PHX")
-    assert rating is not None
+    rating = loaded.ratings.expected("BOS", "PHX")
     assert loaded.forecast(pattern, 18, 0.05, rating) == real.ensemble.forecast(pattern, 18, 0.05, rating)
     assert sum(file.stat().st_size for file in (tmp_path / "bundle").iterdir()) < 8 * 1024 * 1024
