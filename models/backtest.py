@@ -22,6 +22,7 @@ from models.backtest_ensemble import walk_ensemble
 from models.backtest_scores import Row, Scores, score, skills
 from models.backtest_walk import Floats, Predictions, fixed, rolled
 from models.baselines import Forecaster, MissingLibrary, halves, leads
+from models.batch import Batch
 from models.clock import HALFTIME_MINUTE
 from models.ensemble import Ensemble
 from models.history import History
@@ -207,7 +208,7 @@ def _components(ensemble: Ensemble) -> list[Forecaster]:
 
     def points_of(place: int) -> Callable[[Games, int], Floats]:
         def points(games: Games, minute: int) -> Floats:
-            return leads(games, minute) + ensemble.mixture.components(games, minute, rated=True)[place]
+            return leads(games, minute) + Batch(ensemble.mixture, games, rated=True).components(minute)[place]
 
         return points
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.adaptive import Adaptive, by_date, replay
 from models.backtest_walk import LEVELS, Floats, Predictions, dates_of
+from models.batch import Batch
 from models.calibration import Case
 from models.ensemble import Ensemble
 from models.mixture import Games
@@ -38,8 +39,9 @@ def _walk_case(
 ) -> tuple[Floats, Floats]:
     """Half-widths float64[k, levels] and calibrated shapes float64[k, 161] of games all asked as ``case``."""
     calibration, history = ensemble.calibration[case], games.history
-    means = ensemble.mixture.changes(games, case.minute, rated=case.rated, possession=case.possession)
-    shapes = ensemble.mixture.shapes(games, case.minute, means, rated=case.rated)
+    batch = Batch(ensemble.mixture, games, rated=case.rated)
+    means = batch.changes(case.minute, possession=case.possession)
+    shapes = batch.shapes(case.minute, means)
     days = by_date(history.date, history.season, history.game_id.tolist(), happened - means)
     half_widths, _ = replay(Adaptive(calibration.errors, window=window), days, [1.0 - level for level in LEVELS])
     ends = [

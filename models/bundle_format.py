@@ -29,8 +29,8 @@ MAX_MANIFEST_BYTES = 2 * 1024 * 1024
 MAX_ARRAY_BYTES = 64 * 1024 * 1024
 
 _KEYS = {
-    "format", "source", "trained_through", "ratings_as_of", "calibration_id", "weights", "possession_value", "neighbours", "ledgers", "ratings",
-    "arrays", "golden", "code_version", "extra",
+    "format", "source", "trained_through", "ratings_as_of", "calibration_id", "weights", "possession_value",
+    "neighbours", "ledgers", "ratings", "arrays", "golden", "code_version", "extra",
 }  # fmt: skip
 
 

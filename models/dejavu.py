@@ -16,7 +16,6 @@ the answer has the same bits under any BLAS, thread count and order of the histo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -126,22 +125,18 @@ class Dejavu:
             own += float(RATING_WEIGHT * np.rint(rating)) ** 2
         return Neighbours(changes, self._most_similar(squared, near, similar, own, minute))
 
-    def changes(self, patterns: Floats, ratings: Floats | None) -> Floats:
-        """The mean change, float64[q], for each row of ``patterns`` float64[q, minute] and ``ratings`` float64[q] or
-        None; the same bits as ``look``."""
-        change = self._changes[patterns.shape[1]].astype(np.float32)
-        out = np.empty(len(patterns), dtype=np.float64)
-        for rows, near in self._near(patterns, ratings):
-            # Whole numbers below 2**24 again: the sums are exact, the division is the only rounding.
-            out[rows] = (near.astype(np.float32) @ change).astype(np.float64) / near.sum(axis=1)
-        return out
-
-    def shapes(self, patterns: Floats, ratings: Floats | None) -> Floats:
-        """How often each change occurs among the neighbours, float64[q, 161]; arguments as of ``changes``."""
-        places = self._places[patterns.shape[1]]
-        out = np.empty((len(patterns), len(CHANGES)), dtype=np.float64)
-        for rows, near in self._near(patterns, ratings):
-            out[rows] = [np.bincount(places[row], minlength=len(CHANGES)) for row in near]
+    def counts(self, patterns: Floats, ratings: Floats | None) -> Floats:
+        """How often each change occurs among the neighbours, float64[q, 161], for each row of ``patterns``
+        float64[q, minute] and ``ratings`` float64[q] or None; the same neighbours as ``look`` finds."""
+        places, size = self._places[patterns.shape[1]], len(CHANGES)
+        out = np.empty((len(patterns), size), dtype=np.float64)
+        for start in range(0, len(patterns), _BATCH_ROWS):
+            some = slice(start, start + _BATCH_ROWS)
+            squared = self._squared(patterns[some], None if ratings is None else ratings[some])
+            kth = np.partition(squared, self.neighbours - 1, axis=1)[:, self.neighbours - 1, None]
+            rows, games = np.nonzero(squared <= kth)
+            counted = np.bincount(rows * size + places[games], minlength=len(squared) * size)
+            out[some] = counted.reshape(-1, size)
         return out
 
     def prior(self, minute: int) -> Floats:
@@ -155,14 +150,6 @@ class Dejavu:
     @cached_property
     def _priors(self) -> tuple[Floats, ...]:
         return tuple(prior(changes) for changes in self._changes)
-
-    def _near(self, patterns: Floats, ratings: Floats | None) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
-        """Rows of ``patterns`` and which games are their neighbours, bool[rows, n], a few rows at a time."""
-        for start in range(0, len(patterns), _BATCH_ROWS):
-            some = slice(start, start + _BATCH_ROWS)
-            squared = self._squared(patterns[some], None if ratings is None else ratings[some])
-            kth = np.partition(squared, self.neighbours - 1, axis=1)[:, self.neighbours - 1, None]
-            yield some, squared <= kth
 
     def _squared(self, patterns: Floats, ratings: Floats | None) -> Singles:
         """Squared distances less the pattern's own norm, which changes no order: float32[q, n]."""

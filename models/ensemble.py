@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from models.batch import Batch
 from models.calibration import Calibration, Case
 from models.conformal import prediction_set
 from models.distribution import TAIL_LEFT_OUT, MarginDistribution
@@ -134,12 +135,12 @@ class Ensemble:
         """Points float64[n] of many games at once with all that is known of each; equal to ``forecast`` up to
         rounding."""
         now = games.history.margins[:, minute].astype(np.float64)
-        return now + self.mixture.changes(games, minute, rated=True, possession=True)
+        return now + Batch(self.mixture, games, rated=True).changes(minute, possession=True)
 
     def pmfs(self, games: Games, minute: int, points: Floats) -> tuple[NDArray[np.int64], Floats]:
         """The distributions of ``points``: first int[n] and pmf float64[n, 161], P(margin = first + i) = pmf[i]."""
         now = games.history.margins[:, minute].astype(np.int64)
-        shapes = self.mixture.shapes(games, minute, points - now, rated=True)
+        shapes = Batch(self.mixture, games, rated=True).shapes(minute, points - now)
         for rows, case in self.cases(games, minute):
             shapes[rows] = corrected(shapes[rows], self.calibration[case].correction)
         return now - LARGEST_CHANGE, shapes

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clock import HALFTIME_MINUTE
 from models.dejavu import Dejavu, Neighbours
 from models.forecast import Weights
 from models.history import History
@@ -72,24 +71,6 @@ class Mixture:
         counted = counts_of(near.changes)[None, :]
         shaped: Floats = tilted(self.dejavu.prior(minute), counted, np.array([mean]))[0]
         return shaped
-
-    def components(self, games: Games, minute: int, rated: bool) -> tuple[Floats, Floats]:
-        """What Dejavu and the LSTM say the change will be, float64[n] each."""
-        margins = games.history.margins[:, : HALFTIME_MINUTE + 1].astype(np.float64)
-        ratings = games.ratings if rated else None
-        nearest = self.dejavu.changes(margins[:, 1 : minute + 1], ratings)
-        return nearest, self.lstm.changes(margins[:, : minute + 1], ratings)[:, minute]
-
-    def changes(self, games: Games, minute: int, *, rated: bool, possession: bool) -> Floats:
-        """The mixed change of every game, float64[n]; ``possession`` False leaves who has the ball out."""
-        mixed = mix(self.weights[rated], *self.components(games, minute, rated))
-        return mixed + self.possession_value * games.history.possession[:, minute] if possession else mixed
-
-    def shapes(self, games: Games, minute: int, means: Floats, *, rated: bool) -> Floats:
-        """Shapes float64[n, 161] with these means, before calibration."""
-        patterns = games.history.margins[:, 1 : minute + 1].astype(np.float64)
-        counted = self.dejavu.shapes(patterns, games.ratings if rated else None)
-        return tilted(self.dejavu.prior(minute), counted, means)
 
 
 def mix(weights: Weights, dejavu_changes: Floats, lstm_changes: Floats) -> Floats:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from models.batch import Batch
 from models.calibration import Calibration, Case
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.conformal import CalibrationSet
@@ -115,13 +116,13 @@ def train(history: History, spec: TrainingSpec, progress: Progress | None = None
         trained_through=calibration.history.last_date,
     )
     tell("figures", 0.9)
-    pool = {case: _outcomes(mixture, calibration, case) for case in _scored_cases(spec.minutes)}
+    pool = _outcomes(mixture, calibration, spec.minutes)
     if test is None:
         half = len(calibration) // 2
         scored = {case: seen.take(slice(half, None)) for case, seen in pool.items()}
         pool = {case: seen.take(slice(0, half)) for case, seen in pool.items()}
     else:
-        scored = {case: _outcomes(mixture, test, case) for case in pool}
+        scored = _outcomes(mixture, test, spec.minutes)
     figures = figures_of(pool, scored, spec.alpha, OFFICIAL_MINUTE)
     figures |= {"games_fit": float(len(fit)), "games_validation": float(len(validation))}
     figures |= {"games_calibration": float(len(calibration)), "loss_last_epoch": losses[-1]}
@@ -138,19 +139,19 @@ def train(history: History, spec: TrainingSpec, progress: Progress | None = None
 def calibrate(mixture: Mixture, games: Games, minutes: Sequence[int]) -> dict[Case, Calibration]:
     """The mixture's errors and PITs on ``games``, which fitted nothing, for every kind of request it can answer."""
     out: dict[Case, Calibration] = {}
-    for minute in minutes:
-        actual = games.history.change(minute)
-        held = games.history.possession[:, minute] != 0
-        for rated in _RATED:
+    ids = games.history.game_id
+    for rated in _RATED:
+        batch = Batch(mixture, games, rated=rated)
+        for minute in minutes:
+            actual, held = games.history.change(minute), games.history.possession[:, minute] != 0
             for possession in (False, True):
-                asked = held if possession else np.ones(len(games), dtype=np.bool_)
-                if possession and (mixture.possession_value == 0.0 or not asked.any()):
+                rows = held if possession else np.ones_like(held)
+                if possession and (mixture.possession_value == 0.0 or not rows.any()):
                     continue
-                some, happened = games.take(asked), actual[asked]
-                means = mixture.changes(some, minute, rated=rated, possession=possession)
-                below, upto = pit_ends(mixture.shapes(some, minute, means, rated=rated), happened)
-                errors = CalibrationSet(tuple(some.history.game_id.tolist()), happened - means)
-                out[Case(minute, rated, possession)] = Calibration(errors, below, upto)
+                means = batch.changes(minute, possession=possession)
+                below, upto = pit_ends(batch.shapes(minute, means), actual)
+                errors = CalibrationSet(tuple(ids[rows].tolist()), (actual - means)[rows])
+                out[Case(minute, rated, possession)] = Calibration(errors, below[rows], upto[rows])
     return out
 
 
@@ -209,7 +210,8 @@ def _weigh(dejavu: Dejavu, lstm: Lstm, games: Games, spec: TrainingSpec) -> tupl
     spreads = np.sqrt((actual**2).mean(axis=0))
     weights: dict[bool, Weights] = {}
     for rated in _RATED:
-        said = [unweighed.components(games, minute, rated) for minute in spec.minutes]
+        batch = Batch(unweighed, games, rated=rated)
+        said = [batch.components(minute) for minute in spec.minutes]
         nearest, learned = (np.stack(component, axis=1) for component in zip(*said, strict=True))
         parts = ((changes / spreads).ravel() for changes in (nearest, learned, actual))
         weights[rated] = fit_weights(*parts)
@@ -226,18 +228,17 @@ def _holders_known(games: Games) -> int:
     return int((games.history.possession != 0).any(axis=1).sum())
 
 
-def _scored_cases(minutes: Sequence[int]) -> list[tuple[int, bool]]:
-    return [(minute, rated) for minute in minutes for rated in _RATED]
-
-
-def _outcomes(mixture: Mixture, games: Games, case: tuple[int, bool]) -> Outcomes:
+def _outcomes(mixture: Mixture, games: Games, minutes: Sequence[int]) -> dict[tuple[int, bool], Outcomes]:
     """Forecasts with all that is known beside the rating, as a client that sends it would get them."""
-    minute, rated = case
-    now = games.history.margins[:, minute].astype(np.float64)
-    changes = mixture.changes(games, minute, rated=rated, possession=True)
-    halves = games.history.margins[:, HALFTIME_MINUTE].astype(np.float64)
-    shapes = mixture.shapes(games, minute, changes, rated=rated) if minute == OFFICIAL_MINUTE else None
-    return Outcomes(now + changes, now, halves, games.history.date, shapes)
+    margins, dates = games.history.margins.astype(np.float64), games.history.date
+    out: dict[tuple[int, bool], Outcomes] = {}
+    for rated in _RATED:
+        batch = Batch(mixture, games, rated=rated)
+        for minute in minutes:
+            now, changes = margins[:, minute], batch.changes(minute, possession=True)
+            shapes = batch.shapes(minute, changes) if minute == OFFICIAL_MINUTE else None
+            out[minute, rated] = Outcomes(now + changes, now, margins[:, HALFTIME_MINUTE], dates, shapes)
+    return out
 
 
 def _silent(_stage: str, _done: float) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from models.dejavu import RATING_WEIGHT, Dejavu, HistoryTooSmall
 from models.ratings import rate_history
-from models.shape import counts_of
+from models.shape import CHANGES, counts_of
 from tests.unit.models.builders import make_history
 
 HISTORY = make_history(200)
@@ -46,11 +46,11 @@ def test_the_order_of_the_history_changes_no_bit(pattern: np.ndarray, order: lis
 @given(pattern=PATHS, rating=st.none() | st.floats(-20, 20))
 def test_many_at_once_are_the_same_bits_as_one_by_one(pattern: np.ndarray, rating: float | None) -> None:
     ratings = None if rating is None else np.array([rating, rating])
-    together = DEJAVU.changes(np.stack([pattern, -pattern]), ratings)
+    together = DEJAVU.counts(np.stack([pattern, -pattern]), ratings)
     alone = [DEJAVU.look(path, rating, 1) for path in (pattern, -pattern)]
-    assert together.tolist() == [near.change for near in alone]
-    shapes = DEJAVU.shapes(np.stack([pattern, -pattern]), ratings)
-    assert np.array_equal(shapes, [counts_of(near.changes) for near in alone])
+    assert np.array_equal(together, [counts_of(near.changes) for near in alone])
+    means = (together @ CHANGES) / together.sum(axis=1)
+    assert means.tolist() == [near.change for near in alone]
 
 
 def test_a_remembered_game_is_most_similar_to_itself() -> None:
