@@ -66,7 +66,9 @@ class ServedModel:
             "trained_through": ensemble.trained_through.isoformat(),
             "ratings_as_of": ensemble.ratings_as_of.isoformat() if ensemble.ratings_as_of else None,
             "calibration_id": ensemble.calibration_id,
-            "calibration_games": {str(minute): len(ensemble.calibration[minute, False]) for minute in ensemble.minutes},
+            "calibration_games": {
+                str(minute): len(ensemble.calibration[ensemble.case(minute, True, 0)]) for minute in ensemble.minutes
+            },
             "minutes": list(ensemble.minutes),
             "teams": sorted(ensemble.ratings.values),
             "figures": dict(self.figures),
@@ -134,13 +136,14 @@ def _distribution(forecast: Forecast, intervals: list[LevelInterval], request: P
 
 def _intervals(ensemble: Ensemble, forecast: Forecast, request: PredictRequest) -> list[LevelInterval]:
     """The usual levels as far as the calibration set goes, and all that were asked for. Raises RequestRefused."""
-    games = ensemble.calibration[forecast.minute, forecast.rating is not None]
+    case = ensemble.case(forecast.minute, forecast.rating is not None, forecast.possession)
+    games = ensemble.calibration[case]
     intervals = []
     for level in sorted({*LEVELS, *request.levels}):
         try:
             # A level so small that 1 - level is 1 asks for the smallest interval there is.
             alpha = min(1.0 - level, math.nextafter(1.0, 0.0))
-            interval = prediction_set(forecast.point, games.quantile(alpha))
+            interval = prediction_set(forecast.point, games.half_width(alpha))
         except CalibrationTooSmall as error:
             if level not in request.levels:
                 continue
