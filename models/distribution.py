@@ -37,7 +37,7 @@ class MarginDistribution:
     """P(margin = first + i) = probabilities[i], float64[k]; margins are whole points, home minus away.
 
     The probabilities given must be finite, at least 0 and add up to 1 within 1e-9; those kept add up to exactly 1
-    (each moved by less than 1e-11 onto multiples of 2^-40) and are read-only. Made again from its own ``first`` and
+    (each moved by at most 1e-9 onto multiples of 2^-40) and are read-only. Made again from its own ``first`` and
     ``probabilities`` it has the same bits. Raises BadDistribution.
     """
 

@@ -152,7 +152,7 @@ class Forecast:
     quantile behind it, from ``n_calibration`` games whose errors had the standard deviation ``sd``. ``rating`` is the
     expected final margin before tip-off the forecast used, None when it used none; ``possession`` who has the ball (1
     home, -1 away, 0 nobody or not known). ``distribution`` says how likely
-    each whole margin is; its errors keep their sign, so its own quantiles need not lie evenly around ``point``.
+    each whole margin is; its own quantiles need not lie evenly around ``point``.
     Raises BrokenForecast unless everything is finite and lower <= point <= upper.
     """
 

@@ -133,8 +133,13 @@ def by_hand(point: float, scale: float, residuals: Floats, margin: int) -> float
 
 
 @settings(max_examples=200)
-@given(RESIDUALS, POINTS, SCALES)
+@given(
+    st.lists(st.integers(-320, 320), min_size=1, max_size=120).map(lambda eighths: np.sort(np.array(eighths) / 8)),
+    st.integers(-240, 240).map(lambda quarters: quarters / 4),
+    st.sampled_from([0.5, 1.0, 2.0]),
+)
 def test_between_the_errors_the_cdf_is_their_interpolated_ranks(residuals: Floats, point: float, scale: float) -> None:
+    # Eighths and quarters are exact, so that errors may well lie on the edge between two margins.
     distribution = conformal_distribution(point, scale, residuals)
     values = point + scale * residuals
     for margin in range(math.ceil(values[0] + 0.5), math.floor(values[-1] - 0.5)):
