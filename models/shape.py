@@ -79,8 +79,8 @@ def pit_ends(shapes: Floats, changes: NDArray[np.integer]) -> tuple[Floats, Floa
     places = np.clip(changes.astype(np.int64), -LARGEST_CHANGE, LARGEST_CHANGE) + LARGEST_CHANGE
     cumulative = shapes.cumsum(axis=1)
     rows = np.arange(len(places))
-    at = cumulative[rows, places]
-    return at - shapes[rows, places], np.minimum(at, 1.0)
+    upto = np.minimum(cumulative[rows, places], 1.0)
+    return np.clip(upto - shapes[rows, places], 0.0, upto), upto
 
 
 def correction(below: Floats, upto: Floats) -> Floats:

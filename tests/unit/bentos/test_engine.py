@@ -112,7 +112,7 @@ def test_broken_forecast_is_never_published(
     def broken(*_: object) -> Forecast:
         return Forecast(
             point=point, interval=Interval(-5.0, 5.0), alpha=0.05, minute=18, components=good.components,
-            weights=good.weights, similar=(), rating=None, half_width=5.0, sd=1.0, n_calibration=60,
+            weights=good.weights, similar=(), rating=None, possession=0, half_width=5.0, sd=1.0, n_calibration=60,
             distribution=good.distribution,
         )  # fmt: skip
 
