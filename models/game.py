@@ -1,7 +1,8 @@
 """A game as one poll shows it, and the one rule that turns a snapshot into a pattern.
 
 A poll returns the whole play-by-play, so the state of a game is a pure function of the newest snapshot; nothing is
-accumulated between polls. Training, backtest, replay and live use the same ``margins``:
+accumulated between polls. Training, backtest, replay and live use the same ``margins`` (and the same possession rule,
+``models.possession``, whose marks a snapshot holds):
 
     margin(m) = home minus away after the last play with t <= 60 m and period <= ceil(m / 12)
 
@@ -63,6 +64,8 @@ class Snapshot:
     """One game as one poll shows it.
 
     ``plays`` are in the feed's order and hold every change of score (``essential_plays`` leaves the rest out).
+    ``possessions`` says who has the ball at minute 0 and each completed minute after it, 23 the last: +1 home, -1 away,
+    0 loose or unknown (``models.possession``); empty when the plays were not asked.
     ``period`` and ``t`` are the furthest point reached, ``period_ended`` says whether that period is over.
     ``event_at`` is the wall time of the newest play, ``edited_at`` of the newest edit; both aware UTC or None before
     tip-off.
@@ -78,6 +81,7 @@ class Snapshot:
     plays: tuple[Play, ...] = ()
     event_at: datetime | None = None
     edited_at: datetime | None = None
+    possessions: tuple[int, ...] = ()
     digest: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +103,8 @@ class Snapshot:
             "period_ended": self.period_ended,
             "plays": [[p.order, p.period, p.t, p.home, p.away] for p in self.plays],
         }
+        if self.possessions:
+            body["possessions"] = self.possessions
         if with_edit:
             body["event_at"] = self.event_at.isoformat() if self.event_at else None
             body["edited_at"] = self.edited_at.isoformat() if self.edited_at else None
@@ -124,6 +130,7 @@ class Snapshot:
                 plays=tuple(Play(int(o), int(p), float(t), int(h), int(a)) for o, p, t, h, a in body["plays"]),
                 event_at=_moment(body["event_at"]),
                 edited_at=_moment(body["edited_at"]),
+                possessions=tuple(int(side) for side in body.get("possessions", ())),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise SnapshotError(f"not a snapshot: {error!r}; the text starts {text[:80]!r}") from error
@@ -135,15 +142,26 @@ def _moment(text: str | None) -> datetime | None:
 
 def completed_minutes(snapshot: Snapshot) -> int:
     """Minutes of the first half that are over, 0..24: the largest m with a play at t >= 60 m or its period ended."""
-    if snapshot.period <= 0:
+    return HALFTIME_MINUTE if half_over(snapshot) else minutes_reached(snapshot.period, snapshot.t)
+
+
+def minutes_reached(period: int, t: float) -> int:
+    """Minutes of the first half, 0..24, that are over when a game has come to ``t`` (elapsed s) in ``period``."""
+    if period <= 0:
         return 0
-    if half_over(snapshot):
-        return HALFTIME_MINUTE
-    # Within a period the mark is reached by the clock; the last minute also by the period's end.
-    minutes = int(min(snapshot.t, snapshot.period * 720.0) // 60)
-    if snapshot.period == 2 and minutes < 12:
-        minutes = 12
-    return min(minutes, HALFTIME_MINUTE)
+    # Within a period the mark is reached by the clock; the last minute also by the next period's start.
+    return min(max(int(min(t, period * 720.0) // 60), (period - 1) * 12), HALFTIME_MINUTE)
+
+
+def possession(snapshot: Snapshot, minute: int) -> int:
+    """Who has the ball at minute mark ``minute``: +1 home, -1 away, 0 loose or unknown.
+
+    Raises SnapshotError when the minute has not been played yet.
+    """
+    done = completed_minutes(snapshot)
+    if minute > done:
+        raise SnapshotError(f"game {snapshot.game_id}: possession at minute {minute} asked, {done} played")
+    return snapshot.possessions[minute] if minute < len(snapshot.possessions) else 0
 
 
 def margins(snapshot: Snapshot, upto: int | None = None) -> tuple[int, ...]:
@@ -195,6 +213,17 @@ def pattern(snapshot: Snapshot, minute: int = OFFICIAL_MINUTE) -> tuple[int, ...
 def official_due(snapshot: Snapshot) -> bool:
     """Whether the official forecast may be issued from this snapshot: t >= 1080 in a game not yet at half."""
     return snapshot.status is Status.LIVE and snapshot.t >= OFFICIAL_S and not half_over(snapshot)
+
+
+def forecast_minute(snapshot: Snapshot) -> int | None:
+    """The minute that may be forecast from this snapshot, 0..23: the newest completed one of a first half being played.
+
+    0 from the first live snapshot until a minute is over; None before it and from the half on.
+    """
+    if snapshot.status is not Status.LIVE or half_over(snapshot):
+        return None
+    minute = completed_minutes(snapshot)
+    return minute if minute < HALFTIME_MINUTE else None
 
 
 def half_over(snapshot: Snapshot) -> bool:

@@ -11,7 +11,7 @@ period <= ceil(m / 12), plays exactly on the mark included, the last one in the 
 
 The team that did not have the first possession starts the second period, so at minute 12, and until the first play of
 that period, it has the ball. The rule asks of a play only what every source tells: which of two free throws it was, a
-technical foul or who won a jump ball are not among them, and a rebound or turnover that is the team's and not a
+technical foul or who won a jump ball are not among them, and a rebound, turnover or foul that is the team's and not a
 player's comes without its team in recorded plays, so every source reads it so.
 """
 
@@ -57,8 +57,9 @@ LIVE: Final = {
     "2pt": Kind.MISSED_SHOT, "3pt": Kind.MISSED_SHOT, "heave": Kind.MISSED_SHOT, "freethrow": Kind.MISSED_FREE_THROW,
     "rebound": Kind.REBOUND, "turnover": Kind.TURNOVER, "foul": Kind.FOUL, "jumpball": Kind.JUMP_BALL,
 }  # fmt: skip
+MADE: Final = {Kind.MISSED_SHOT: Kind.MADE_SHOT, Kind.MISSED_FREE_THROW: Kind.MADE_FREE_THROW}
 # Their team is told only when a player did it.
-BY_PLAYERS: Final = (Kind.REBOUND, Kind.TURNOVER)
+BY_PLAYERS: Final = (Kind.REBOUND, Kind.TURNOVER, Kind.FOUL)
 
 # The team's side times this has the ball; 0 is loose.
 _AFTER: Final = np.array([0, 0, -1, 0, -1, 1, -1, -1, 0], dtype=np.int8)

@@ -167,6 +167,9 @@ def _foul(scribe: Scribe, row: Row) -> None:
         "foulDrawnPersonId": player_id(scribe.other(team), drawn),
     }
     more["description"] = f"{player} personal FOUL ({more['foulPersonalTotal']} PF)"
+    if row.team is None:
+        # The bench's, as far as the record tells: no player has it.
+        more["personId"] = 0
     scribe.add(row, "foul", more, team, number)
 
 

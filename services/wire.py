@@ -15,9 +15,11 @@ from itertools import pairwise
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from models.clock import REGULATION_PERIODS, ClockError, elapsed_s, parse_clock
-from models.game import Play, Snapshot, Status, essential_plays
+from models.game import Play, Snapshot, Status, essential_plays, minutes_reached
+from models.possession import BY_PLAYERS, LIVE, MADE, Kind, possessions
 from services.wire_fields import MAX_SCORE, WireError, WireSyntaxError, decode, instant, score
 from services.wire_scoreboard import ScoreboardGame, parse_scoreboard, parse_scoreboard_lines
 
@@ -41,6 +43,9 @@ class _Action(msgspec.Struct, rename="camel", gc=False):
     score_away: _Score = None
     action_type: str | None = None
     sub_type: str | None = None
+    team_tricode: str | None = None
+    person_id: int | None = None
+    shot_result: str | None = None
     time_actual: str | None = None
     edited: str | None = None
 
@@ -65,6 +70,7 @@ class _Walk:
     period_ended: bool
     game_ended: bool
     edited: str
+    possessions: tuple[int, ...]
 
 
 _read_file = msgspec.json.Decoder(_File)
@@ -81,7 +87,7 @@ def parse_playbyplay(data: bytes, game: ScoreboardGame) -> Snapshot:
     if file.game.game_id != game.game_id:
         raise WireError(game.game_id, "gameId", file.game.game_id, "the game that was asked for")
     actions = _in_order(file.game.actions)
-    walk = _walk(game.game_id, actions)
+    walk = _walk(game, actions)
     event_text = next((action.time_actual for action in reversed(actions) if action.time_actual), None)
     return Snapshot(
         game_id=game.game_id,
@@ -94,6 +100,7 @@ def parse_playbyplay(data: bytes, game: ScoreboardGame) -> Snapshot:
         plays=walk.plays,
         event_at=instant(game.game_id, "timeActual", event_text) if event_text else None,
         edited_at=instant(game.game_id, "edited", walk.edited) if walk.edited else None,
+        possessions=walk.possessions,
     )
 
 
@@ -105,12 +112,14 @@ def _in_order(actions: list[_Action]) -> Sequence[_Action]:
     return list({action.order_number: action for action in ranked}.values())
 
 
-def _walk(game_id: str, actions: Iterable[_Action]) -> _Walk:
+def _walk(game: ScoreboardGame, actions: Iterable[_Action]) -> _Walk:
     """One pass over the actions in order, some hundreds a poll and so kept plain.
 
     An action without a clock stands where the game stands; one without a score leaves it as it is.
     """
+    game_id = game.game_id
     plays: list[Play] = []
+    held: list[tuple[int, float, int, int]] = []
     home_text: str | int | None = None
     away_text: str | int | None = None
     home = away = period = furthest_period = last_end = 0
@@ -136,6 +145,8 @@ def _walk(game_id: str, actions: Iterable[_Action]) -> _Walk:
             away = score(game_id, "scoreAway", away_text, away)
         if moved:
             plays.append(Play(action.order_number, period, t, home, away))
+        if period <= 2 and (kind := LIVE.get(action.action_type or "")):
+            held.append((period, t, *_kind_and_side(action, kind, game)))
         if period > furthest_period:
             furthest_period = period
         if t > furthest:
@@ -155,7 +166,26 @@ def _walk(game_id: str, actions: Iterable[_Action]) -> _Walk:
         period_ended=0 < furthest_period == last_end,
         game_ended=game_ended,
         edited=edited,
+        possessions=_possessions(held, minutes_reached(furthest_period, furthest)),
     )
+
+
+def _kind_and_side(action: _Action, kind: Kind, game: ScoreboardGame) -> tuple[int, int]:
+    """What the action is to the possession rule and whose: +1 home, -1 away, 0 not told."""
+    if kind in BY_PLAYERS and not action.person_id:
+        return kind, 0
+    if action.shot_result == "Made":
+        kind = MADE.get(kind, kind)
+    tricode = action.team_tricode
+    return kind, (tricode == game.home) - (tricode == game.away)
+
+
+def _possessions(held: Sequence[tuple[int, float, int, int]], minutes: int) -> tuple[int, ...]:
+    """Who has the ball at minute 0 and the completed minutes after it, 23 the last."""
+    period, t, kind, side = np.array(held).reshape(-1, 4).T
+    whole = [column.astype(np.int64) for column in (period, kind, side)]
+    marks = possessions(np.zeros(len(held), dtype=np.int64), whole[0], t, whole[1], whole[2], 1)[0]
+    return tuple(marks[: minutes + 1].tolist())
 
 
 @lru_cache(maxsize=1 << 15)

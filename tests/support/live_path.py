@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from models.game import Snapshot, Status, Verdict, half_over, halftime_score, official_due, pattern, supersedes
+from models.game import (
+    Snapshot,
+    Status,
+    Verdict,
+    completed_minutes,
+    half_over,
+    halftime_score,
+    official_due,
+    pattern,
+    possession,
+    supersedes,
+)
 from services.replay_slate import Script
 from services.replay_timeline import Timeline, build_timeline
 from services.wire import ScoreboardGame, parse_playbyplay
@@ -16,9 +27,14 @@ POLL_S = 5.0
 
 @dataclass(frozen=True)
 class LivePath:
-    """The official pattern with its revisions, the halftime margin, and how many distinct files were parsed."""
+    """The official pattern with its revisions, what the half came to, and how many distinct files were parsed.
+
+    ``first_held`` is who had the ball at minutes 0..23 when each was first seen to be over, ``held`` at the half.
+    """
 
     patterns: tuple[tuple[int, ...], ...]
+    first_held: tuple[int, ...]
+    held: tuple[int, ...]
     halftime_margin: int
     files: int
 
@@ -42,6 +58,7 @@ def follow(script: Script, timeline: Timeline | None = None, *, every: int = 1) 
     polls = (timeline.count(script.tip_s + POLL_S * turn) for turn in range(3600))
     state: Snapshot | None = None
     patterns: list[tuple[int, ...]] = []
+    first_held: list[int] = []
     files = 0
     for turn, (count, _) in enumerate(groupby(polls)):
         if count == 0 or (turn % every and not _watched(timeline, count)):
@@ -51,13 +68,17 @@ def follow(script: Script, timeline: Timeline | None = None, *, every: int = 1) 
         if supersedes(state, snapshot) not in (Verdict.NEW, Verdict.CORRECTION):
             continue
         state = snapshot
+        first_held += [
+            possession(state, minute) for minute in range(len(first_held), min(completed_minutes(state), 23) + 1)
+        ]
         if official_due(state) or (patterns and not half_over(state)):
             issued = pattern(state)
             if not patterns or patterns[-1] != issued:
                 patterns.append(issued)
         if half_over(state):
             home, away = halftime_score(state)
-            return LivePath(tuple(patterns), home - away, files)
+            held = tuple(possession(state, minute) for minute in range(24))
+            return LivePath(tuple(patterns), tuple(first_held), held, home - away, files)
     raise AssertionError(f"game {script.game_id} never came to its half")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from models.history_frame import recorded_held
 from models.league import simulate_history, simulate_plays
 from services.replay_slate import Script, build_script
 from tests.support.live_path import LivePath, follow
@@ -23,27 +24,31 @@ TRAINING_CELLS = [f"diff_{minute:02d}" for minute in range(1, 19)]
 
 @dataclass(frozen=True)
 class Trained:
-    """A game with what training reads of it: margin(1)..margin(18) and margin(24)."""
+    """A game with what training reads of it: margin(1)..margin(18), margin(24), who has the ball at minutes 0..23."""
 
     script: Script
     pattern: tuple[int, ...]
     halftime_margin: int
+    held: tuple[int, ...]
 
     def differing_cells(self, path: LivePath) -> int:
-        """How many of the nineteen numbers the live path has otherwise."""
+        """How many of the 43 numbers the live path has otherwise."""
         assert path.patterns, "no official forecast fell due"
-        cells = sum(live != trained for live, trained in zip(path.patterns[-1], self.pattern, strict=True))
-        return cells + (path.halftime_margin != self.halftime_margin)
+        live = (*path.patterns[-1], path.halftime_margin, *path.held)
+        trained = (*self.pattern, self.halftime_margin, *self.held)
+        return sum(one != other for one, other in zip(live, trained, strict=True))
 
 
 def trained_games(plays: pd.DataFrame, games: pd.DataFrame) -> list[Trained]:
     """Every game of ``plays``; rows after the half are not needed."""
     rows: dict[Any, dict[Any, Any]] = games.set_index("game_id").to_dict("index")
+    held = dict(zip(games["game_id"], recorded_held(plays, games).tolist(), strict=True))
     found = []
     for game_id, events in plays[plays["period"] <= 2].groupby("game_id", sort=False):
         row = rows[game_id]
         script = build_script(str(game_id), row["home"], row["away"], row["date"], events)
-        found.append(Trained(script, tuple(int(row[cell]) for cell in TRAINING_CELLS), int(row["diff_24"])))
+        pattern = tuple(int(row[cell]) for cell in TRAINING_CELLS)
+        found.append(Trained(script, pattern, int(row["diff_24"]), tuple(held[game_id])))
     return found
 
 

@@ -13,11 +13,14 @@ from models.game import (
     Verdict,
     completed_minutes,
     essential_plays,
+    forecast_minute,
     half_over,
     halftime_score,
     margins,
+    minutes_reached,
     official_due,
     pattern,
+    possession,
     supersedes,
 )
 
@@ -80,6 +83,36 @@ def test_leaving_out_plays_that_change_nothing_changes_no_margin(plays: tuple[Pl
     assert margins(replace(whole, plays=essential_plays(plays))) == margins(whole)
 
 
+def test_possession_is_told_of_minutes_that_are_over() -> None:
+    game = replace(snapshot(t=130.0), possessions=(0, 1, -1))
+    assert [possession(game, minute) for minute in range(3)] == [0, 1, -1]
+    with pytest.raises(SnapshotError, match="possession at minute 3 asked, 2 played"):
+        possession(game, 3)
+    assert possession(replace(game, possessions=()), 2) == 0
+    assert Snapshot.from_json(game.to_json()) == game
+
+
+def test_a_snapshot_without_possessions_has_the_digest_it_had_before_there_were_any() -> None:
+    assert snapshot(Play(1, 1, 60.0, 2, 0)).digest == "e0b8a97561c42228125a3759baeb7775"
+
+
+@pytest.mark.parametrize(
+    ("period", "t", "minutes"),
+    [
+        (0, 0.0, 0),
+        (1, 59.9, 0),
+        (1, 60.0, 1),
+        (1, 720.0, 12),
+        (2, 720.0, 12),
+        (2, 1439.0, 23),
+        (2, 1440.0, 24),
+        (5, 2900.0, 24),
+    ],
+)
+def test_minutes_are_over_when_the_clock_has_reached_them(period: int, t: float, minutes: int) -> None:
+    assert minutes_reached(period, t) == minutes
+
+
 @given(plays_in_order)
 def test_a_snapshot_survives_its_json(plays: tuple[Play, ...]) -> None:
     game = snapshot(*plays, t=900.0, period=2)
@@ -112,6 +145,17 @@ def test_the_official_forecast_is_due_from_6_00_left_until_the_half() -> None:
     assert official_due(snapshot(t=1440.0, period=2))
     assert not official_due(snapshot(t=1440.0, period=2, ended=True))
     assert not official_due(replace(snapshot(t=2000.0, period=3)))
+
+
+def test_the_minute_to_forecast_is_the_newest_completed_one_of_a_first_half_being_played() -> None:
+    assert [forecast_minute(snapshot(t=t)) for t in (0.0, 59.9, 60.0, 719.9, 720.0)] == [0, 0, 1, 11, 12]
+    assert [forecast_minute(snapshot(t=t, period=2)) for t in (720.0, 1080.0, 1439.9)] == [12, 18, 23]
+    assert forecast_minute(replace(snapshot(t=0.0), period=0)) == 0
+    assert forecast_minute(snapshot(t=1440.0, period=2)) is None, "the last minute is over, the half not yet"
+    assert forecast_minute(snapshot(t=1440.0, period=2, ended=True)) is None
+    assert forecast_minute(snapshot(t=1500.0, period=3)) is None
+    for status in (Status.SCHEDULED, Status.POSTPONED, Status.FINAL):
+        assert forecast_minute(replace(snapshot(t=60.0), status=status)) is None
 
 
 def test_the_halftime_score_is_the_last_of_the_second_period() -> None:
@@ -169,6 +213,13 @@ class TestSupersedes:
         assert supersedes(playing, postponed) is Verdict.NEW
         assert supersedes(postponed, playing) is Verdict.NEW
         assert supersedes(replace(playing, status=Status.FINAL), postponed) is Verdict.STALE
+
+    def test_who_has_the_ball_may_change_without_a_change_of_margins(self) -> None:
+        held = replace(self.base, possessions=(0, 1))
+        loose = replace(held, possessions=(0, 0), edited_at=AT + timedelta(seconds=1))
+        assert supersedes(held, loose) is Verdict.CORRECTION
+        assert supersedes(loose, held) is Verdict.STALE
+        assert margins(held) == margins(loose)
 
     def test_two_games_cannot_be_compared(self) -> None:
         with pytest.raises(SnapshotError, match="two games"):

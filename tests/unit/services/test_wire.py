@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.game import Snapshot, Status, half_over, halftime_score, margins
+from models.history_frame import recorded_held
 from services.wire import (
     WireError,
     WireSyntaxError,
@@ -142,6 +143,31 @@ def test_scores_are_strings_and_the_order_number_is_the_order() -> None:
         (30_000, 90.0, 2, 3),
     ]
     assert (snapshot.period, snapshot.t, snapshot.status) == (1, 90.0, Status.LIVE)
+
+
+def test_who_has_the_ball_is_told_at_every_minute_that_is_over() -> None:
+    by = {"personId": 7, "teamTricode": "BOS"}
+    opening = (
+        action(1, 1, "11:58", 0, 0, **by | {"actionType": "jumpball"}),
+        action(2, 1, "11:30", 2, 0, **by | {"shotResult": "Made"}),
+        action(3, 1, "10:59", 2, 0, **by | {"actionType": "foul"}),
+        action(4, 1, "10:59", 2, 0, actionType="freethrow", shotResult="Missed", personId=8, teamTricode="PHI"),
+        action(5, 1, "9:58", 2, 0, **by | {"actionType": "rebound"}),
+        action(6, 1, "9:40", 2, 0, **by | {"actionType": "3pt", "shotResult": "Missed"}),
+        action(7, 1, "8:59", 2, 0, actionType="turnover", subType="shot clock", personId=0, teamTricode="PHI"),
+    )
+    assert read(*opening[:1]).possessions == (0,)
+    assert read(*opening).possessions == (0, -1, 0, 0)
+    again = (*opening, action(8, 1, "8:20", 2, 0, **by | {"actionType": "rebound"}), end(9, 1, 2, 0))
+    assert read(*again).possessions == (0, -1, 0, 0, *[1] * 8, -1)
+    assert len(read(*again, end(10, 2, 2, 0)).possessions) == 24
+
+
+@pytest.mark.parametrize("kind", ["rebound", "turnover", "foul"])
+def test_what_a_team_does_without_a_player_says_nothing_of_its_side(kind: str) -> None:
+    plays = (action(1, 1, "11:30", 2, 0, shotResult="Missed", personId=7, teamTricode="BOS"),)
+    unclear = action(2, 1, "11:20", 2, 0, actionType=kind, personId=0, teamTricode="BOS")
+    assert read(*plays, unclear, action(3, 1, "10:50", 2, 0, actionType="timeout")).possessions == (0, 0)
 
 
 def test_tenths_of_the_clock_are_kept() -> None:
@@ -319,3 +345,11 @@ def test_one_recorded_game_at_four_moments_moves_forward(recorded: Path) -> None
     assert [half_over(snapshot) for snapshot in snapshots] == [False, True, True, True]
     assert [snapshot.status for snapshot in snapshots] == [Status.LIVE] * 3 + [Status.FINAL]
     assert margins(snapshots[1]) == margins(snapshots[3])
+
+
+def test_a_real_file_tells_who_had_the_ball_as_the_recorded_plays_do(recorded: Path) -> None:
+    data = (recorded / "live" / "playbyplay" / "playbyplay_0022000001.json").read_bytes()
+    line = board_game(game_id="0022000001", home="BKN", away="GSW")
+    games = pd.read_parquet(recorded / "games.parquet", filters=[("game_id", "==", "0022000001")])
+    plays = pd.read_parquet(recorded / "plays_2020.parquet", filters=[("game_id", "==", "0022000001")])
+    assert list(parse_playbyplay(data, line).possessions) == recorded_held(plays, games)[0].tolist()
