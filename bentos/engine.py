@@ -16,6 +16,7 @@ from bentos.champion import Champion, Load
 from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused, identify, prediction_row
 from bentos.database import Database
 from bentos.instruments import PREDICTIONS, forget_dead_workers, observe_model, observe_spool
+from models.clock import OFFICIAL_MINUTE
 from services.answer import Prediction, Problem, Recorded
 from services.idempotency import Answers, KeyReusedError
 from services.settings import Settings
@@ -89,7 +90,7 @@ class Engine:
                 game_id=request.game_id,
                 actual_differential=request.actual_differential,
                 status="settled" if stored.outcome is Outcome.RECORDED or new else "unchanged",
-                settled=len(new),
+                settled=sum(one.minute == OFFICIAL_MINUTE for one in new),
                 error=standing.error if standing else None,
                 covered=standing.covered if standing else None,
             )

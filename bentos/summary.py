@@ -1,6 +1,7 @@
-"""/metrics/summary: how the official forecasts did, from the tables, so every worker and every restart says the same.
+"""/metrics/summary: how the forecasts did, from the tables, so every worker and every restart says the same.
 
-Kept apart by source, model version, minute and nominal level: figures of different promises are never averaged.
+Kept apart by source, model version, minute and nominal level: figures of different promises are never averaged. The
+figures in front are those of the official minute alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from models.clock import OFFICIAL_MINUTE
 from services.database import transaction
 from services.store import Store
 
@@ -22,13 +24,14 @@ _SETTLED = text(
            min(league_date)::text AS first_date, max(league_date)::text AS last_date
     FROM (
         SELECT g.source, g.league_date, p.model_version, f.minute, p.alpha, p.upper - p.lower AS width,
-               s.error, s.covered, s.persistence_error
+               s.error, s.covered, s.persistence_error,
+               row_number() OVER (PARTITION BY f.minute ORDER BY s.settlement_id DESC) AS place
         FROM standing_settlements s
-        JOIN standing_forecasts f ON f.official_id = s.official_id
+        JOIN standing_forecasts f ON f.forecast_id = s.forecast_id
         JOIN predictions p ON p.id = f.prediction_id
         JOIN games g ON g.game_id = f.game_id
-        ORDER BY s.settlement_id DESC LIMIT :window
     ) settled
+    WHERE place <= :window
     GROUP BY source, model_version, minute, alpha
     ORDER BY source, model_version, minute, alpha
     """
@@ -37,19 +40,20 @@ _SERVED = text("SELECT count(*) AS served, max(created_at)::text AS last_at FROM
 
 
 def summary(store: Store) -> dict[str, Any]:
-    """Figures of the newest 1,000 settled official forecasts, and how many predictions have been served.
+    """Figures of the newest 1,000 settled forecasts of each minute, and how many predictions have been served.
 
-    ``n_predictions``, ``avg_error`` (mean absolute, points) and ``empirical_coverage`` are over all groups;
-    None before the first settlement. Raises StoreError.
+    ``n_predictions``, ``avg_error`` (mean absolute, points) and ``empirical_coverage`` are over all groups of the
+    official minute; None before the first settlement. Raises StoreError.
     """
     with transaction(store.engine) as connection:
         groups = [dict(row) for row in connection.execute(_SETTLED, {"window": WINDOW_GAMES}).mappings()]
         served = connection.execute(_SERVED).mappings().one()
-    games = sum(group["games"] for group in groups)
+    official = [group for group in groups if group["minute"] == OFFICIAL_MINUTE]
+    games = sum(group["games"] for group in official)
     return {
         "n_predictions": games,
-        "avg_error": sum(group["mae"] * group["games"] for group in groups) / games if games else None,
-        "empirical_coverage": sum(group["coverage"] * group["games"] for group in groups) / games if games else None,
+        "avg_error": sum(group["mae"] * group["games"] for group in official) / games if games else None,
+        "empirical_coverage": sum(group["coverage"] * group["games"] for group in official) / games if games else None,
         "groups": groups,
         "served": served["served"],
         "last_served_at": served["last_at"],

@@ -12,14 +12,15 @@ from typing import Any, Protocol
 
 import structlog
 
-from flows.issue import Issued, issued_before
 from flows.settling import Seen
 from models.game import completed_minutes, margins
 from services.broadcast import BroadcastUnavailable, Event, EventError, EventType
-from services.store import Official
+from services.store import StandingForecast
 from services.ticks import Tick
 
 log = structlog.get_logger("announce")
+
+SHOWN_SIMILAR = 5
 
 
 class Publisher(Protocol):
@@ -35,7 +36,7 @@ class Announcer:
         self._publisher, self._now = publisher, now
         self._told: dict[str, tuple[object, ...]] = {}
         self._patterns: dict[str, tuple[int, ...]] = {}
-        self._forecasts: set[tuple[str, int]] = set()
+        self._forecasts: set[tuple[str, int, int]] = set()
 
     def progress(self, tick: Tick) -> None:
         """Score, clock and the minutes completed so far, when they changed."""
@@ -66,16 +67,15 @@ class Announcer:
             self._patterns[tick.game_id] = so_far
             self._publish("pattern", tick.game_id, {"minute": completed_minutes(snapshot), "margins": list(so_far)})
 
-    def forecast(self, tick: Tick, issued: Issued) -> None:
-        """The official forecast or a revision of it."""
-        self._forecasts.add((tick.game_id, issued.revision))
-        self._publish("forecast", tick.game_id, issued.event_data())
+    def forecast(self, tick: Tick, forecast: StandingForecast) -> None:
+        """A forecast of any minute, or a revision of it."""
+        self._forecasts.add((tick.game_id, forecast.minute, forecast.revision))
+        self._publish("forecast", tick.game_id, forecast_data(forecast))
 
-    def forecast_again(self, tick: Tick, official: Official) -> None:
+    def forecast_again(self, tick: Tick, forecast: StandingForecast) -> None:
         """A forecast committed earlier, told again once by a process that may have died before telling it."""
-        if (tick.game_id, official.revision) not in self._forecasts:
-            self._forecasts.add((tick.game_id, official.revision))
-            self._publish("forecast", tick.game_id, issued_before(official))
+        if (tick.game_id, forecast.minute, forecast.revision) not in self._forecasts:
+            self.forecast(tick, forecast)
 
     def settlement(self, tick: Tick, seen: Seen) -> None:
         """The halftime outcome and how the forecast did."""
@@ -90,3 +90,25 @@ class Announcer:
             self._publisher.publish(Event(type=kind, game_id=game_id, at=self._now(), data=data))
         except (BroadcastUnavailable, EventError) as error:
             log.warning("event not broadcast", type=kind, game_id=game_id, error=str(error))
+
+
+def forecast_data(forecast: StandingForecast) -> dict[str, Any]:
+    """The board's ``forecast`` event; without ``distribution`` when the prediction was stored without one."""
+    made = forecast.prediction
+    parts = made.components
+    data = {
+        "minute": forecast.minute,
+        "revision": forecast.revision,
+        "point": made.point,
+        "lower": made.lower,
+        "upper": made.upper,
+        "alpha": made.alpha,
+        "persistence": forecast.persistence,
+        "model_version": made.model_version,
+        "prediction_id": str(made.id),
+        "similar": parts.get("similar", [])[:SHOWN_SIMILAR],
+        "components": {name: parts.get(name) for name in ("dejavu", "lstm")},
+        "weights": parts.get("weights", {}),
+        "committed_at": forecast.committed_at.isoformat(),
+    }
+    return data | ({"distribution": parts["distribution"]} if "distribution" in parts else {})

@@ -1,4 +1,4 @@
-"""A WebSocket client that listens like any other and notes when each forecast reached it."""
+"""A WebSocket client that listens like any other and notes when each official forecast reached it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from types import TracebackType
 import httpx
 import structlog
 from httpx_ws import HTTPXWSException, WebSocketSession, connect_ws
+
+from models.clock import OFFICIAL_MINUTE
 
 log = structlog.get_logger("probe")
 
@@ -54,5 +56,5 @@ class ClientProbe:
     def _note(self, text: str) -> None:
         at = datetime.now(UTC)
         message = json.loads(text)
-        if message.get("type") == "forecast":
+        if message.get("type") == "forecast" and message["data"]["minute"] == OFFICIAL_MINUTE:
             self._received.setdefault((message["game_id"], int(message["data"]["revision"])), at)

@@ -1,12 +1,11 @@
-"""Issues an official forecast: asks the forecaster, commits the row, and only then counts it as issued."""
+"""Issues a forecast: asks the forecaster, commits the row, and only then counts it as issued."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from pydantic import ValidationError
@@ -15,12 +14,10 @@ from bentos.contracts import PredictRequest, prediction_row
 from models.clock import OFFICIAL_MINUTE
 from services.answer import Prediction
 from services.client import ForecasterRefused
-from services.store import Official, OfficialRow, Outcome, PredictionRow, Store
+from services.store import ForecastRow, Outcome, PredictionRow, StandingForecast, Store
 from services.ticks import Tick
 
 log = structlog.get_logger("issue")
-
-SHOWN_SIMILAR = 5
 
 
 class Forecaster(Protocol):
@@ -39,78 +36,52 @@ class Forecaster(Protocol):
     ) -> Prediction: ...
 
 
-@dataclass(frozen=True)
-class Issued:
-    """An official forecast that is committed."""
-
-    game_id: str
-    minute: int
-    revision: int
-    persistence: int
-    prediction: Prediction
-    committed_at: datetime
-
-    def event_data(self) -> dict[str, Any]:
-        """The board's ``forecast`` event."""
-        answer = self.prediction
-        return {
-            "minute": self.minute,
-            "revision": self.revision,
-            "point": answer.point_forecast,
-            "lower": answer.interval_lower,
-            "upper": answer.interval_upper,
-            "alpha": answer.alpha,
-            "persistence": self.persistence,
-            "model_version": answer.model_version,
-            "prediction_id": str(answer.prediction_id),
-            "similar": [game.model_dump(mode="json") for game in answer.explanation.similar[:SHOWN_SIMILAR]],
-            "components": {"dejavu": answer.explanation.dejavu, "lstm": answer.explanation.lstm},
-            "weights": answer.explanation.weights.model_dump(),
-            "committed_at": self.committed_at.isoformat(),
-        }
-
-
-def official_request_id(game_id: str, minute: int, revision: int, pattern: tuple[int, ...]) -> str:
+def live_request_id(game_id: str, minute: int, revision: int, pattern: tuple[int, ...]) -> str:
     """The same for every attempt at one forecast, another when the pattern has changed meanwhile."""
     digest = hashlib.sha256(repr(pattern).encode()).hexdigest()[:12]
-    return f"official:{game_id}:{minute}:{revision}:{digest}"
+    return f"live:{game_id}:{minute}:{revision}:{digest}"
 
 
 class ForecastIssuer:
-    """Forecaster and store together. ``alpha`` is the official interval's miss rate."""
+    """Forecaster and store together. ``alpha`` is the miss rate of the intervals.
+
+    ``brief`` is asked for the minutes that are not official: a client that gives up soon, since nobody owes these and
+    an official forecast must not wait behind them. Without one, ``forecaster`` answers for every minute.
+    """
 
     def __init__(
         self,
         forecaster: Forecaster,
         store: Store,
         alpha: float,
+        *,
+        brief: Forecaster | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._forecaster, self._store, self._alpha, self._now = forecaster, store, alpha, now
+        self._brief = brief or forecaster
 
     def issue(
         self, tick: Tick, pattern: tuple[int, ...], *, minute: int = OFFICIAL_MINUTE, revision: int = 0
-    ) -> Issued | None:
-        """Forecasts ``pattern`` and commits it as official; None when the game was decided otherwise first.
+    ) -> StandingForecast | None:
+        """Forecasts ``pattern`` and commits it as the game's forecast at ``minute``; None when that comes too late.
 
-        Raises services.client.ForecasterError when the forecaster cannot answer, sqlalchemy's OperationalError when
-        the database cannot.
+        Gives what stands then, whoever made it. Raises services.client.ForecasterError when the forecaster cannot
+        answer, sqlalchemy's OperationalError when the database cannot.
         """
         request, answer = self._ask(tick, pattern, minute, revision)
-        official = OfficialRow(
+        row = ForecastRow(
             game_id=tick.game_id,
             minute=minute,
             revision=revision,
             tick_digest=tick.snapshot.digest,
-            persistence=pattern[-1],
+            persistence=pattern[-1] if pattern else 0,
             polled_at=tick.polled_at,
             queued_at=tick.queued_at,
             forecast_at=self._now(),
         )
-        result = self._store.record_official(PredictionRow.from_json(prediction_row(request, answer)), official)
-        if result.outcome is Outcome.REFUSED or result.committed_at is None:
-            return None
-        return Issued(tick.game_id, minute, revision, pattern[-1], answer, result.committed_at)
+        result = self._store.record_forecast(PredictionRow.from_json(prediction_row(request, answer)), row)
+        return None if result.outcome is Outcome.REFUSED else self._store.latest_forecast(tick.game_id, minute)
 
     def _ask(
         self, tick: Tick, pattern: tuple[int, ...], minute: int, revision: int
@@ -123,7 +94,7 @@ class ForecastIssuer:
             return request, self._send(request)
         except ForecasterRefused as error:
             # A team that the ratings do not know yet: a forecast without ratings beats none.
-            log.warning("asking again without the teams", game_id=tick.game_id, error=str(error))
+            log.warning("asking again without the teams", game_id=tick.game_id, minute=minute, error=str(error))
             unrated = request.model_copy(
                 update={"home": None, "away": None, "request_id": f"{request.request_id}:unrated"}
             )
@@ -137,11 +108,12 @@ class ForecastIssuer:
             home=tick.snapshot.home,
             away=tick.snapshot.away,
             minute=minute,
-            request_id=official_request_id(tick.game_id, minute, revision, pattern),
+            request_id=live_request_id(tick.game_id, minute, revision, pattern),
         )
 
     def _send(self, request: PredictRequest) -> Prediction:
-        return self._forecaster.predict(
+        forecaster = self._forecaster if request.asked_minute == OFFICIAL_MINUTE else self._brief
+        return forecaster.predict(
             request.pattern,
             alpha=request.alpha,
             game_id=request.game_id,
@@ -150,24 +122,3 @@ class ForecastIssuer:
             minute=request.minute,
             request_id=request.request_id,
         )
-
-
-def issued_before(official: Official) -> dict[str, Any]:
-    """The ``forecast`` event of an official forecast read back from the database."""
-    made = official.prediction
-    parts = made.components
-    return {
-        "minute": official.minute,
-        "revision": official.revision,
-        "point": made.point,
-        "lower": made.lower,
-        "upper": made.upper,
-        "alpha": made.alpha,
-        "persistence": official.persistence,
-        "model_version": made.model_version,
-        "prediction_id": str(made.id),
-        "similar": parts.get("similar", []),
-        "components": {name: parts.get(name) for name in ("dejavu", "lstm")},
-        "weights": parts.get("weights", {}),
-        "committed_at": official.committed_at.isoformat(),
-    }

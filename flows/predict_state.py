@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.game import Snapshot
-from services.store import Official
+from services.store import StandingForecast
 from services.ticks import Tick
 
 
 @dataclass
 class PredictCounts:
-    """What the predictor did since it started."""
+    """What the predictor did since it started. ``minutes`` are forecasts that are not official, revisions included;
+    ``passed`` counts minutes of a game being played that went by without one."""
 
     ticks: int = 0
     skipped: int = 0
     forecasts: int = 0
     revisions: int = 0
+    minutes: int = 0
+    passed: int = 0
     missed: int = 0
     void: int = 0
     settlements: int = 0
@@ -26,6 +29,7 @@ class PredictCounts:
     def line(self) -> str:
         return (
             f"{self.ticks} ticks ({self.skipped} overtaken), {self.forecasts} forecasts, {self.revisions} revisions,"
+            f" {self.minutes} forecasts of other minutes ({self.passed} minutes passed without),"
             f" {self.missed} missed, {self.void} void, {self.settlements} settlements, {self.waits} waits for a server,"
             f" {self.refused} refused"
         )
@@ -33,12 +37,19 @@ class PredictCounts:
 
 @dataclass
 class GameState:
-    """What is known of a game: read from PostgreSQL when first met, then kept in step with it."""
+    """What is known of a game: read from PostgreSQL when first met, then kept in step with it.
+
+    ``standing`` holds the forecast of each minute looked for so far, None where there was none. ``minute`` is the
+    newest that was due, ``trouble`` why the official forecast is owed, ``minute_trouble`` why no other was made.
+    """
 
     head: Snapshot | None
     disposition: str | None
-    official: Official | None
+    standing: dict[int, StandingForecast | None] = field(default_factory=dict)
+    minute: int | None = None
     trouble: str | None = None
+    minute_trouble: str | None = None
+    refused: tuple[int, ...] | None = None
 
 
 @dataclass

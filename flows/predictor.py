@@ -1,9 +1,10 @@
-"""From snapshots to official forecasts and outcomes: the consumer of the tick stream.
+"""From snapshots to forecasts and outcomes: the consumer of the tick stream.
 
 A poll is a snapshot, so of everything waiting in the stream only the newest state of each game matters: a predictor
 that was away reads to the stream's end before it acts. And a forecast is made only from a snapshot so young that the
 half cannot have ended since; an older one waits for the next. Every step may be repeated: a forecast is identified by
-game, minute and revision in PostgreSQL, and an entry is acknowledged only after its effects are committed.
+game, minute and revision in PostgreSQL, and an entry is acknowledged only after its effects are committed. Forecasts
+of the minutes between are no such effect: nobody owes them, and an official forecast never waits behind more than one.
 """
 
 from __future__ import annotations
@@ -13,20 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from flows import wiring
 from flows.announce import Announcer
+from flows.game_steps import GameSteps
 from flows.issue import ForecastIssuer
 from flows.lease import LeaseKeeper, holder_name
 from flows.predict_state import GameState, PredictCounts, Work
 from flows.presence import Presence
-from flows.settling import settle_game
-from models.clock import OFFICIAL_MINUTE
-from models.game import HALFTIME_S, Status, Verdict, half_over, official_due, pattern, supersedes
-from services.client import ForecasterError, ForecasterUnavailable
+from models.game import Verdict, supersedes
 from services.settings import get_settings
 from services.store import DatabaseUnavailable, RowRefused, Store, StoreError
 from services.telemetry import configure_logging
@@ -36,7 +36,6 @@ log = structlog.get_logger("predictor")
 
 BATCH = 256
 CLAIM_EVERY_S = 2.0
-LONGEST_REASON = 500  # as the table of dispositions has it
 
 
 class Stream(Protocol):
@@ -69,13 +68,14 @@ class Predictor:
         speed: float = 1.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._store, self._stream, self._issuer, self._announce = store, stream, issuer, announcer
-        self._lease, self._consumer, self._speed, self._now = lease, consumer, speed, now
+        self._store, self._stream = store, stream
+        self._lease, self._consumer = lease, consumer
         self._games: dict[str, GameState] = {}
         self._work: dict[str, Work] = {}
+        self._minutes: dict[str, Tick] = {}
         self._claimed_at = float("-inf")
-        self._forecaster_away: str | None = None
         self.counts = PredictCounts()
+        self._steps = GameSteps(store, issuer, announcer, self.counts, speed=speed, now=now)
 
     def run(self, stop: threading.Event, *, stand_by: bool = True) -> bool:
         """Handles ticks until ``stop``; waits out servers that are away, losing nothing.
@@ -114,15 +114,17 @@ class Predictor:
     def _forget(self) -> None:
         """What is known of the games may be wrong now: read it again. What was taken from the stream is still owed."""
         self._games.clear()
+        self._minutes.clear()
 
     def step(self, block_ms: int) -> int:
         """Takes all that waits in the stream and handles the newest state of each game; returns the entries taken."""
         taken = self._take(block_ms)
-        self._forecaster_away = None
-        for game_id in list(self._work):
-            if self._handled(game_id, self._work[game_id]):
-                self._stream.ack(self._work[game_id].entries)
+        self._steps.forget_trouble()
+        for game_id, work in list(self._work.items()):
+            if self._handled(game_id, partial(self._handle, game_id, work)):
+                self._stream.ack(work.entries)
                 del self._work[game_id]
+        self._between()
         if self._work and not taken:
             time.sleep(block_ms / 1000)
         return taken
@@ -147,10 +149,23 @@ class Predictor:
             work.ticks.append(delivery.tick)
         return len(deliveries)
 
-    def _handled(self, game_id: str, work: Work) -> bool:
-        """``_handle``, for which a game that breaks a rule of the tables is done with: trying again cannot help."""
+    def _between(self) -> None:
+        """Forecasts of minutes that are not official, one game after the other until an official one falls due."""
+        while self._minutes and not self._official_waits():
+            game_id = next(iter(self._minutes))
+            tick, game = self._minutes.pop(game_id), self._games.get(game_id)
+            if game is not None:
+                self._handled(game_id, partial(self._steps.minute, game, tick))
+                self._take(0)
+
+    def _official_waits(self) -> bool:
+        newest = [work.ticks[-1] for work in self._work.values()]
+        return any(self._steps.official_waits(self._games.get(tick.game_id), tick.snapshot) for tick in newest)
+
+    def _handled(self, game_id: str, act: Callable[[], bool | None]) -> bool:
+        """What ``act`` says; a game that breaks a rule of the tables is done with: trying again cannot help."""
         try:
-            return self._handle(game_id, work)
+            return act() is not False
         except RowRefused as error:
             self.counts.refused += 1
             self._games.pop(game_id, None)
@@ -173,7 +188,12 @@ class Predictor:
         if newest is None:
             return True
         work.ticks = [newest]
-        return self._act(game, newest)
+        done = self._steps.act(game, newest)
+        if self._steps.minute_due(game, newest.snapshot):
+            self._minutes[game_id] = newest
+        else:
+            self._minutes.pop(game_id, None)
+        return done
 
     def _read(self, game_id: str, tick: Tick) -> GameState:
         self._store.upsert_schedule(
@@ -184,84 +204,9 @@ class Predictor:
             away=tick.snapshot.away,
             tip_at=tick.tip_at,
         )
-        game = GameState(
-            head=self._store.latest_snapshot(game_id),
-            disposition=self._store.disposition(game_id),
-            official=self._store.latest_official(game_id, OFFICIAL_MINUTE),
-        )
+        game = GameState(self._store.latest_snapshot(game_id), self._store.disposition(game_id))
         self._games[game_id] = game
         return game
-
-    def _act(self, game: GameState, tick: Tick) -> bool:
-        """Does what ``tick`` calls for; False when the forecast must wait, for the forecaster or for a newer tick."""
-        snapshot = tick.snapshot
-        self._announce.progress(tick)
-        try:
-            if snapshot.status is Status.POSTPONED:
-                self._decide(game, tick, "void", "postponed")
-            elif official_due(snapshot) and game.disposition in (None, "forecast"):
-                return self._forecast(game, tick)
-            elif half_over(snapshot):
-                self._at_half(game, tick)
-        except ForecasterError as error:
-            self.counts.waits += 1
-            if isinstance(error, ForecasterUnavailable):
-                self._forecaster_away = str(error)
-            return self._owed(game, tick, str(error))
-        return True
-
-    def _owed(self, game: GameState, tick: Tick, trouble: str) -> bool:
-        if trouble != game.trouble:
-            log.warning("forecast owed", game_id=tick.game_id, error=trouble)
-        game.trouble = trouble
-        return False
-
-    def _forecast(self, game: GameState, tick: Tick) -> bool:
-        wanted, standing = pattern(tick.snapshot, OFFICIAL_MINUTE), game.official
-        if standing is not None and wanted == tuple(standing.pattern):
-            self._announce.forecast_again(tick, standing)
-            return True
-        # No half ends sooner than its clock: within that time the game is still before it, whatever came since.
-        age_s = (self._now() - tick.polled_at).total_seconds() * self._speed
-        if age_s >= HALFTIME_S - tick.snapshot.t:
-            old = "the newest snapshot is so old that the half may have ended since"
-            return self._owed(game, tick, game.trouble or old)
-        if self._forecaster_away is not None:
-            # One game has waited for it in this step; the others are not made to wait as well.
-            return self._owed(game, tick, self._forecaster_away)
-        revision = 0 if standing is None else standing.revision + 1
-        issued = self._issuer.issue(tick, wanted, minute=OFFICIAL_MINUTE, revision=revision)
-        # What stands is what the database holds, whoever wrote it.
-        game.official = self._store.latest_official(tick.game_id, OFFICIAL_MINUTE)
-        game.disposition = self._store.disposition(tick.game_id)
-        if issued is None:  # missed or void was decided first
-            return True
-        self.counts.forecasts += issued.revision == 0
-        self.counts.revisions += issued.revision > 0
-        self._announce.forecast(tick, issued)
-        return True
-
-    def _at_half(self, game: GameState, tick: Tick) -> None:
-        if game.disposition is None:
-            why = "no snapshot was handled between 6:00 left in Q2 and the half"
-            why = f"no forecast before the half: {game.trouble}" if game.trouble else why
-            self._decide(game, tick, "missed", why[:LONGEST_REASON])
-        if game.disposition == "void":
-            return
-        seen = settle_game(self._store, tick.snapshot)
-        if seen.new:
-            self.counts.settlements += seen.settled
-            self._announce.settlement(tick, seen)
-
-    def _decide(self, game: GameState, tick: Tick, disposition: str, reason: str) -> None:
-        if game.disposition is not None:
-            return
-        kept = self._store.record_disposition(tick.game_id, disposition, reason)
-        game.disposition = kept
-        if kept == disposition:
-            self.counts.missed += disposition == "missed"
-            self.counts.void += disposition == "void"
-            self._announce.disposition(tick, disposition, reason)
 
 
 def _main() -> None:

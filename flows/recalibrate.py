@@ -17,7 +17,6 @@ from bentos.answering import code_version
 from flows import wiring
 from flows.train import CHAMPION, history
 from models.bundle import write_bundle
-from models.clock import OFFICIAL_MINUTE
 from models.ensemble import Ensemble
 from models.recalibration import SettledGame, TooFewSettled
 from models.recalibration import recalibrate as roll
@@ -61,6 +60,7 @@ def recalibrate(settings: Settings, *, league_date: date | None = None) -> Recal
     champion = registry.fetch(CHAMPION)
     with wiring.store(settings) as store:
         games = settled_games(store, settings, champion.ensemble, league_date)
+        count = len({game.game_id for game in games})
         newest = max((game.date for game in games), default=champion.ensemble.trained_through)
         # Ratings may learn from every game that was over before the day after the newest settled one.
         results = history(store, settings, newest + timedelta(days=1)).results()
@@ -74,19 +74,22 @@ def recalibrate(settings: Settings, *, league_date: date | None = None) -> Recal
         write_bundle(ensemble, bundle, {"recalibrated_from": champion.version.version, "code_version": code_version()})
         version = registry.register(
             bundle,
-            params={"kind": "recalibrated", "recalibrated_from": champion.version.version, "games": str(len(games))},
-            metrics={"games_settled": float(len(games))},
+            params={"kind": "recalibrated", "recalibrated_from": champion.version.version, "games": str(count)},
+            metrics={"games_settled": float(count)},
             artifacts={},
             tags={"code_version": code_version(), "kind": "recalibrated"},
         )
     registry.set_alias(CHALLENGER, version.version)
-    return RecalibrationResult(league_date, len(games), needed, version.version, ensemble.calibration_id)
+    return RecalibrationResult(league_date, count, needed, version.version, ensemble.calibration_id)
 
 
 def settled_games(store: Store, settings: Settings, champion: Ensemble, upto: date | None) -> list[SettledGame]:
-    """Games settled for good after the champion's calibration ended, each with what the forecaster was given."""
+    """Games settled for good after the champion's calibration ended, with what the forecaster was given at each minute.
+
+    Minutes that the champion does not know, forecast by one before it, are left out.
+    """
     since = champion.trained_through + timedelta(days=1)
-    frame = store.settled_since(since, source=wiring.feed_source(settings), minute=OFFICIAL_MINUTE)
+    frame = store.settled_since(since, source=wiring.feed_source(settings), minute=None)
     return [
         SettledGame(
             game_id=str(row["game_id"]),
@@ -97,5 +100,5 @@ def settled_games(store: Store, settings: Settings, champion: Ensemble, upto: da
             actual=float(row["actual"]),
         )
         for row in frame.to_dict("records")
-        if upto is None or row["league_date"] <= upto
+        if row["minute"] in champion.minutes and (upto is None or row["league_date"] <= upto)
     ]

@@ -1,23 +1,27 @@
-"""Settlement, one game at a time: from the newest snapshot to the outcome and the scores of its forecast."""
+"""Settlement, one game at a time: from the newest snapshot to the outcome and the scores of its forecasts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from models.clock import OFFICIAL_MINUTE
 from models.game import Snapshot
 from models.settlement import outcome, settle
-from services.store import Actual, Official, Outcome, Store
+from services.store import Actual, Outcome, StandingForecast, Store
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What settling a game found. ``new``: the outcome or its state was not recorded; ``settled`` counts forecasts."""
+    """What settling a game found. ``new``: the outcome or its state was not recorded.
+
+    ``settled`` counts settlements of the ``official`` forecast; those of the other minutes are made beside it.
+    """
 
     new: bool
     settled: int = 0
     actual: Actual | None = None
-    official: Official | None = None
+    official: StandingForecast | None = None
 
     def event_data(self) -> dict[str, Any]:
         """The board's ``settlement`` event."""
@@ -49,7 +53,7 @@ class Seen:
 
 
 def settle_game(store: Store, snapshot: Snapshot, source: str = "feed") -> Seen:
-    """Records the outcome ``snapshot`` shows and settles the official forecast; repeating changes nothing."""
+    """Records the outcome ``snapshot`` shows and settles the forecasts of every minute; repeating changes nothing."""
     result = outcome(snapshot)
     if result is None:
         return Seen(new=False)
@@ -59,9 +63,9 @@ def settle_game(store: Store, snapshot: Snapshot, source: str = "feed") -> Seen:
     settled = store.settle(snapshot.game_id)
     return Seen(
         new=recorded.outcome is Outcome.RECORDED,
-        settled=len(settled),
+        settled=sum(one.minute == OFFICIAL_MINUTE for one in settled),
         actual=recorded.actual,
-        official=store.latest_official(snapshot.game_id),
+        official=store.latest_forecast(snapshot.game_id),
     )
 
 

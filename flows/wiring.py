@@ -72,11 +72,12 @@ def predictor(settings: Settings) -> Iterator[Predictor]:
             timeout_s=3.0,
             retry=RetryPolicy(tries=2),
         ) as forecaster,
+        ForecasterClient(settings.forecaster_url, timeout_s=1.0, retry=RetryPolicy(tries=1)) as brief,
     ):
         yield Predictor(
             opened,
             TickStream(settings.resolved_redis_url),
-            ForecastIssuer(forecaster, opened, settings.alpha),
+            ForecastIssuer(forecaster, opened, settings.alpha, brief=brief),
             Announcer(Broadcast(settings.resolved_redis_url)),
             LeaseKeeper(opened, "predictor", holder, lease_ttl_s(settings.speed)),
             # One predictor at a time holds the lease: under one name, what the last one left is handed out again.

@@ -24,17 +24,25 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql import ColumnElement, FromClause
 
 from models.clock import OFFICIAL_MINUTE
 from models.game import OFFICIAL_S
-from monitoring.queries import reading, settled, settled_query, standing_actuals, standing_forecasts
-from monitoring.rows import Facts, ModelFigures, Waiting
+from monitoring.rows import Facts, MinuteRow, ModelFigures, Waiting
+from monitoring.standing import (
+    minute_query,
+    official_forecasts,
+    reading,
+    settled,
+    settled_query,
+    standing_actuals,
+    standing_forecasts,
+)
 from services.schema import (
     dispositions,
+    forecasts,
     games,
     leases,
-    official_forecasts,
     predictions,
     reports,
     settlements,
@@ -59,7 +67,8 @@ def read_facts(engine: Engine) -> Facts:
         ).all()
         return Facts(
             predictions=_pairs(connection, _predictions()),
-            official=_pairs(connection, _official()),
+            official=_pairs(connection, _made(official_forecasts)),
+            live=_pairs(connection, _made(forecasts)),
             settlements={source: int(n) for source, n in connection.execute(_settlements())},
             dispositions=_pairs(connection, _dispositions()),
             active_games=active,
@@ -71,6 +80,7 @@ def read_facts(engine: Engine) -> Facts:
             lease_left_s={name: float(left) for name, _, left in lease_rows},
             report_ages_s=_report_ages(connection),
             models=_models(connection),
+            minutes=_minutes(connection),
         )
 
 
@@ -83,19 +93,19 @@ def _predictions() -> Select[Any]:
     )
 
 
-def _official() -> Select[Any]:
+def _made(table: FromClause) -> Select[Any]:
+    """Rows of the table of forecasts or of its view, by the model of their predictions."""
     return (
-        select(games.c.source, predictions.c.model_version, func.count())
-        .join_from(official_forecasts, games, games.c.game_id == official_forecasts.c.game_id)
-        .join(predictions, predictions.c.id == official_forecasts.c.prediction_id)
-        .group_by(games.c.source, predictions.c.model_version)
+        select(games.c.source, table.c.model_version, func.count())
+        .join_from(table, games, games.c.game_id == table.c.game_id)
+        .group_by(games.c.source, table.c.model_version)
     )
 
 
 def _settlements() -> Select[Any]:
     return (
         select(games.c.source, func.count())
-        .join_from(settlements, official_forecasts, official_forecasts.c.id == settlements.c.official_id)
+        .join_from(settlements, official_forecasts, official_forecasts.c.id == settlements.c.forecast_id)
         .join(games, games.c.game_id == official_forecasts.c.game_id)
         .group_by(games.c.source)
     )
@@ -140,7 +150,7 @@ def _overdue() -> Select[Any]:
 
 
 def _backlog() -> Select[Any]:
-    """Standing forecasts past the half that are not settled against the standing outcome."""
+    """Official forecasts past the half that are not settled against the standing outcome."""
     forecast, actual = standing_forecasts.c, standing_actuals.c
     half_over = or_(ticks.c.period > 2, and_(ticks.c.period == 2, _period_ended()), ticks.c.status == "final")
     half_seen_at = (
@@ -155,7 +165,7 @@ def _backlog() -> Select[Any]:
         select(_seconds(NOW - due_at).label("age_s"))
         .select_from(standing_forecasts)
         .outerjoin(standing_actuals, actual.game_id == forecast.game_id)
-        .where(~exists().where(settled(forecast.official_id, actual.margin)))
+        .where(forecast.minute == OFFICIAL_MINUTE, ~exists().where(settled(forecast.forecast_id, actual.margin)))
         .subquery()
     )
     return select(waiting.c.age_s).where(waiting.c.age_s > 0)
@@ -191,6 +201,14 @@ def _models(connection: Connection) -> tuple[ModelFigures, ...]:
         )
         for (source, version, alpha), rows in sorted(found.items())
     )
+
+
+def _minutes(connection: Connection) -> dict[tuple[str, str, float], tuple[MinuteRow, ...]]:
+    found: dict[tuple[str, str, float], list[MinuteRow]] = defaultdict(list)
+    query = minute_query(games.c.source, predictions.c.model_version, predictions.c.alpha)
+    for source, version, alpha, *figures in connection.execute(query):
+        found[source, version, alpha].append(MinuteRow(*figures))
+    return {key: tuple(rows) for key, rows in found.items()}
 
 
 def _pairs(connection: Connection, query: Select[Any]) -> dict[tuple[str, str], int]:

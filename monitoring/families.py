@@ -12,7 +12,7 @@ from typing import TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from monitoring.evidence import coverage_estimate, coverage_log_evidence, null_miss_rate
-from monitoring.rows import Facts, ModelFigures
+from monitoring.rows import Facts, MinuteRow, ModelFigures
 from monitoring.streams import StreamFacts
 
 MIN_GAMES = 20
@@ -21,6 +21,7 @@ CALIBRATION_GAMES = 1000
 ERROR_BUCKETS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30)
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 MODEL_LABELS = ("source", "model_version", "level")
+MINUTE_LABELS = (*MODEL_LABELS, "minute")
 
 
 def fact_families(facts: Facts) -> Iterator[Metric]:
@@ -28,20 +29,22 @@ def fact_families(facts: Facts) -> Iterator[Metric]:
     by_model = ("source", "model_version")
     yield counter("nba_predictions", "Predictions stored, served or official", by_model, facts.predictions)
     yield counter("halftime_official_forecasts", "Official forecasts, revisions included", by_model, facts.official)
+    yield counter("halftime_forecasts", "Forecasts of every minute, revisions included", by_model, facts.live)
     settled = {(source,): n for source, n in facts.settlements.items()}
-    yield counter("halftime_settlements", "Settlements, revisions included", ("source",), settled)
+    yield counter("halftime_settlements", "Settlements of official forecasts, revisions included", ("source",), settled)
     yield counter("halftime_dispositions", "Games decided, by kind", ("source", "disposition"), facts.dispositions)
     yield gauge("nba_active_games", "Games being played", facts.active_games)
     yield gauge("halftime_games_on_clock", "Games being played and not between two periods", facts.games_on_clock)
     yield gauge("halftime_last_tick_age_seconds", "Age of the newest distinct snapshot", facts.last_tick_age_s)
     yield gauge("halftime_overdue_forecasts", "Games past the official minute, not decided", facts.overdue.count)
     yield gauge("halftime_oldest_overdue_forecast_seconds", "How long the oldest of them waits", facts.overdue.oldest_s)
-    yield gauge("halftime_settlement_backlog", "Forecasts past the half, not settled", facts.backlog.count)
+    yield gauge("halftime_settlement_backlog", "Official forecasts past the half, not settled", facts.backlog.count)
     yield gauge("halftime_oldest_unsettled_seconds", "How long the oldest of them waits", facts.backlog.oldest_s)
     yield labelled("halftime_lease_epoch", "Epoch of each lease", "lease", facts.lease_epochs)
     yield labelled("halftime_lease_left_seconds", "Time to expiry, negative after it", "lease", facts.lease_left_s)
     yield labelled("halftime_report_age_seconds", "Age of the newest report", "kind", facts.report_ages_s)
     yield from model_families(facts.models)
+    yield from minute_families(facts.minutes)
 
 
 def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
@@ -62,7 +65,7 @@ def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
         "nba_prediction_error_points", "Absolute errors of settled official forecasts", labels=MODEL_LABELS
     )
     for model in models:
-        labels = (model.source, model.model_version, f"{round(1 - model.alpha, 6):g}")
+        labels = (model.source, model.model_version, _level(model.alpha))
         for name, value in _model_values(model).items():
             families[name].add_metric(labels, value)
         sizes = [abs(error) for error in model.errors]
@@ -70,6 +73,31 @@ def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
         errors.add_metric(labels, [*buckets, ("+Inf", float(len(sizes)))], sum(sizes))
     yield from families.values()
     yield errors
+
+
+def minute_families(minutes: Mapping[tuple[str, str, float], Sequence[MinuteRow]]) -> Iterator[Metric]:
+    """How the forecasts of each minute did, for minutes with MIN_GAMES settled games."""
+    texts = {
+        "coverage": ("halftime_minute_coverage", "Share of intervals that held the outcome, by minute"),
+        "mean_width": ("halftime_minute_interval_mean_width_points", "Mean width of the intervals, by minute"),
+        "mae": ("halftime_minute_mae_points", "Mean absolute error, by minute"),
+        "mae_persistence": ("halftime_minute_mae_persistence_points", "The same of persistence, by minute"),
+    }
+    settled = GaugeMetricFamily("halftime_minute_settled_games", "Settled forecasts, by minute", labels=MINUTE_LABELS)
+    families = {field: GaugeMetricFamily(name, text, labels=MINUTE_LABELS) for field, (name, text) in texts.items()}
+    for (source, version, alpha), rows in sorted(minutes.items()):
+        for row in rows:
+            labels = (source, version, _level(alpha), str(row.minute))
+            settled.add_metric(labels, float(row.settled))
+            for field, family in families.items():
+                value = getattr(row, field)
+                if row.settled >= MIN_GAMES and value is not None:
+                    family.add_metric(labels, value)
+    yield from (settled, *families.values())
+
+
+def _level(alpha: float) -> str:
+    return f"{round(1 - alpha, 6):g}"
 
 
 def _model_values(model: ModelFigures) -> dict[str, float]:

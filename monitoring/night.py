@@ -9,10 +9,20 @@ times at which each forecast reached it. Nothing is invented: what was not measu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from monitoring.evidence import Estimate, coverage_estimate, percentile, skill_estimate
-from monitoring.night_model import Hop, LatencyMs, ModelIdentity, NightGame, NightReport, Totals, Uncertain
+from monitoring.night_model import (
+    Hop,
+    LatencyMs,
+    MinuteFigures,
+    ModelIdentity,
+    NightGame,
+    NightReport,
+    Totals,
+    Uncertain,
+)
 from monitoring.rows import GameRow, HopRow, NightRows
 
 __all__ = ["ClientTimes", "NightError", "NightReport", "build_night_report"]
@@ -55,6 +65,7 @@ def build_night_report(rows: NightRows, client_times: ClientTimes | None = None)
         mean_width=_mean(widths),
         n=len(settled),
         skill=_uncertain(skill),
+        by_minute=tuple(MinuteFigures(**asdict(row)) for row in rows.minutes),
         latency_ms=_latency(rows.hops, client_times or {}),
         model=models[-1] if models else ModelIdentity(version=None, digest=None),
         models=models,

@@ -17,10 +17,12 @@ from monitoring.night_figures import Figure, forecast_figure, latency_figure, pa
 from monitoring.night_model import LatencyMs, NightReport
 from monitoring.night_text import (
     HOP_NAMES,
+    MINUTE_COLUMNS,
     UNKNOWN,
     covered_words,
     figure_words,
     interval_words,
+    minute_words,
     signed,
     status_words,
 )
@@ -50,6 +52,7 @@ def render_html(report: NightReport) -> str:
         games=_table(GAME_COLUMNS, _game_rows(report)),
         forecasts=_plot("forecasts", forecast_figure(report), figures, "No game was forecast."),
         paths="".join(paths) or "<p>No margin path is known.</p>",
+        minutes=_table(MINUTE_COLUMNS, [minute_words(row) for row in report.by_minute]),
         latency=_plot("latency", latency_figure(report), figures, "No hop was measured."),
         hops=_table(HOP_COLUMNS, _hop_rows(report)),
         figures=_script_json(figures),

@@ -53,6 +53,18 @@ class Totals(_Model):
     duplicates: int
 
 
+class MinuteFigures(_Model):
+    """The night's standing forecasts of one minute, ``settled`` of them settled; means over those, in points."""
+
+    minute: int
+    forecasts: int
+    settled: int
+    mae: float | None
+    mae_persistence: float | None
+    coverage: float | None
+    mean_width: float | None
+
+
 class Hop(_Model):
     """Percentiles of one hop in wall-clock milliseconds over ``n`` forecasts; None when nothing was measured."""
 
@@ -104,6 +116,7 @@ class NightReport(_Model):
     mean_width: float | None
     n: int
     skill: Uncertain | None
+    by_minute: tuple[MinuteFigures, ...]
     latency_ms: LatencyMs
     model: ModelIdentity
     models: tuple[ModelIdentity, ...]

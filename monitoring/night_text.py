@@ -9,7 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from monitoring.night_model import LatencyMs, NightGame, NightReport, Uncertain
+from models.clock import OFFICIAL_MINUTE
+from monitoring.night_model import LatencyMs, MinuteFigures, NightGame, NightReport, Uncertain
 
 HOP_NAMES = {
     "feed_to_queue": "feed to queue",
@@ -18,6 +19,7 @@ HOP_NAMES = {
     "commit_to_client": "committed to client",
     "feed_to_client": "feed to client",
 }
+MINUTE_COLUMNS = ("minute", "forecasts", "inside", "mean width", "MAE", "MAE persistence")
 UNKNOWN = "-"
 
 
@@ -31,7 +33,8 @@ def render_night(report: NightReport) -> RenderableType:
     league = "simulated league" if report.simulated else f"{report.source} games"
     title = Text(f"Night of {report.league_date}, {league}", style="bold yellow" if report.simulated else "bold")
     notes = Text("\n".join(report.notes), style="dim")
-    return Panel(Group(_games(report), Text(), *figures(report), Text(), _hops(report), Text(), notes), title=title)
+    tables = (Text(), _minutes(report), Text(), _hops(report), Text())
+    return Panel(Group(_games(report), Text(), *figures(report), *tables, notes), title=title)
 
 
 def signed(value: float | None, digits: int = 1) -> str:
@@ -126,6 +129,27 @@ def _games(report: NightReport) -> Table:
             status_words(game),
             style=style,
         )
+    return table
+
+
+def minute_words(row: MinuteFigures) -> tuple[str, ...]:
+    """One minute's figures, in the order of MINUTE_COLUMNS."""
+    coverage = UNKNOWN if row.coverage is None else f"{round(row.coverage * row.settled)} of {row.settled}"
+    points = (row.mean_width, row.mae, row.mae_persistence)
+    return (
+        str(row.minute),
+        str(row.forecasts),
+        coverage,
+        *(UNKNOWN if value is None else f"{value:.{digits}f}" for value, digits in zip(points, (1, 2, 2), strict=True)),
+    )
+
+
+def _minutes(report: NightReport) -> Table:
+    table = Table(title="Forecasts by minute, points", title_justify="left", box=None, pad_edge=False)
+    for name in MINUTE_COLUMNS:
+        table.add_column(name, justify="right")
+    for row in report.by_minute:
+        table.add_row(*minute_words(row), style="bold" if row.minute == OFFICIAL_MINUTE else "")
     return table
 
 

@@ -6,52 +6,40 @@ Every function opens one read-only transaction and sees one state of the databas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Text, and_, cast, column, distinct, func, select, table, text, tuple_
+from sqlalchemy import Connection, Engine, Select, Text, and_, cast, distinct, func, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.game import Snapshot, margins
-from monitoring.rows import GameRow, HopRow, NightRows, SettledRow
-from services.database import transaction
+from monitoring.rows import GameRow, HopRow, MinuteRow, NightRows, SettledRow
+from monitoring.standing import (
+    minute_query,
+    official_forecasts,
+    reading,
+    settled,
+    settled_query,
+    standing_actuals,
+    standing_forecasts,
+    standing_settlements,
+)
 from services.schema import (
     actuals,
     dispositions,
+    forecasts,
     games,
-    official_forecasts,
     predictions,
     reports,
     settlements,
     ticks,
 )
 
-standing_forecasts = table(
-    "standing_forecasts",
-    *map(column, ("official_id", "game_id", "minute", "revision", "prediction_id", "persistence")),
-    *map(column, ("polled_at", "queued_at", "forecast_at", "committed_at")),
-)
-standing_settlements = table(
-    "standing_settlements", *map(column, ("official_id", "settled_margin", "covered", "settled_at"))
-)
-standing_actuals = table(
-    "standing_actuals", *map(column, ("actual_id", "game_id", "revision", "margin", "state", "recorded_at"))
-)
-
 
 class SlateError(ValueError):
     """A league date that cannot be reported on; the message says what to name."""
-
-
-@contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """One read-only transaction on one state of the database, whatever is written meanwhile."""
-    with transaction(engine) as connection:
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-        yield connection
 
 
 def night_rows(engine: Engine, league_date: date, source: str | None = None) -> NightRows:
@@ -73,8 +61,14 @@ def night_rows(engine: Engine, league_date: date, source: str | None = None) -> 
             .where(slate)
             .order_by(official_forecasts.c.id)
         )
+        minutes = connection.execute(minute_query().where(slate))
         return NightRows(
-            league_date, source, tuple(found), tuple(HopRow(*hop) for hop in hops), _duplicates(connection, slate)
+            league_date,
+            source,
+            tuple(found),
+            tuple(HopRow(*hop) for hop in hops),
+            _duplicates(connection, slate),
+            tuple(MinuteRow(*row) for row in minutes),
         )
 
 
@@ -114,40 +108,6 @@ def latest_report(engine: Engine, kind: str, league_date: date | None = None) ->
     with reading(engine) as connection:
         body: dict[str, Any] | None = connection.execute(query).scalar_one_or_none()
         return body
-
-
-def settled_query(minute: int = OFFICIAL_MINUTE) -> Select[Any]:
-    """Standing forecasts of ``minute`` that are settled against the standing outcome of their game."""
-    forecast, actual = standing_forecasts.c, standing_actuals.c
-    return (
-        select(
-            forecast.game_id,
-            games.c.league_date,
-            games.c.source,
-            forecast.minute,
-            predictions.c.model_version,
-            predictions.c.alpha,
-            predictions.c.pattern,
-            predictions.c.point,
-            predictions.c.lower,
-            predictions.c.upper,
-            forecast.persistence,
-            actual.margin.label("actual"),
-            standing_settlements.c.covered,
-        )
-        .join_from(standing_forecasts, predictions, predictions.c.id == forecast.prediction_id)
-        .join(games, games.c.game_id == forecast.game_id)
-        .join(standing_actuals, actual.game_id == forecast.game_id)
-        .join(standing_settlements, settled(forecast.official_id, actual.margin))
-        .where(forecast.minute == minute)
-        .order_by(forecast.committed_at, forecast.official_id)
-    )
-
-
-def settled(official_id: ColumnElement[Any], margin: ColumnElement[Any]) -> ColumnElement[bool]:
-    """That the newest settlement of this forecast is against this margin at the half."""
-    newest = standing_settlements.c
-    return and_(newest.official_id == official_id, newest.settled_margin == margin)
 
 
 def _only_source(connection: Connection, league_date: date) -> str:
@@ -194,7 +154,7 @@ def _slate_query(slate: ColumnElement[bool]) -> Select[Any]:
         .outerjoin(standing_forecasts, and_(forecast.game_id == games.c.game_id, forecast.minute == OFFICIAL_MINUTE))
         .outerjoin(predictions, predictions.c.id == forecast.prediction_id)
         .outerjoin(standing_actuals, actual.game_id == games.c.game_id)
-        .outerjoin(standing_settlements, settled(forecast.official_id, actual.margin))
+        .outerjoin(standing_settlements, settled(forecast.forecast_id, actual.margin))
         .where(slate)
         .order_by(games.c.game_id)
     )
@@ -222,32 +182,33 @@ def _paths(connection: Connection, slate: ColumnElement[bool]) -> dict[str, tupl
 
 def _duplicates(connection: Connection, slate: ColumnElement[bool]) -> int:
     """Rows too many: one identity twice, one outcome settled twice, or a revision that changed nothing."""
-    official, later = official_forecasts, official_forecasts.alias("later")
+    made, later = forecasts, forecasts.alias("later")
     before, after = predictions.alias("before"), predictions.alias("after")
-    identity = tuple_(official.c.game_id, official.c.minute, official.c.revision)
+    identity = tuple_(made.c.game_id, made.c.minute, made.c.revision)
     counted = (
         select(func.count() - func.count(distinct(identity)))
-        .select_from(official)
-        .join(games, games.c.game_id == official.c.game_id)
-        .where(slate),
-        select(func.count() - func.count(distinct(tuple_(settlements.c.official_id, actuals.c.revision))))
+        .select_from(made)
+        .join(games, games.c.game_id == made.c.game_id)
+        .where(slate, made.c.role == "champion"),
+        select(func.count() - func.count(distinct(tuple_(settlements.c.forecast_id, actuals.c.revision))))
         .select_from(settlements)
         .join(actuals, actuals.c.id == settlements.c.actual_id)
         .join(games, games.c.game_id == actuals.c.game_id)
         .where(slate),
         select(func.count())
-        .select_from(official)
+        .select_from(made)
         .join(
             later,
             and_(
-                later.c.game_id == official.c.game_id,
-                later.c.minute == official.c.minute,
-                later.c.revision == official.c.revision + 1,
+                later.c.game_id == made.c.game_id,
+                later.c.minute == made.c.minute,
+                later.c.revision == made.c.revision + 1,
+                later.c.role == "champion",
             ),
         )
-        .join(before, before.c.id == official.c.prediction_id)
+        .join(before, before.c.id == made.c.prediction_id)
         .join(after, after.c.id == later.c.prediction_id)
-        .join(games, games.c.game_id == official.c.game_id)
-        .where(slate, before.c.pattern == after.c.pattern),
+        .join(games, games.c.game_id == made.c.game_id)
+        .where(slate, made.c.role == "champion", before.c.pattern == after.c.pattern),
     )
     return sum(int(connection.execute(query).scalar_one()) for query in counted)

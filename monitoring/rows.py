@@ -52,6 +52,19 @@ class HopRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MinuteRow:
+    """The standing forecasts made at one minute, ``settled`` of them settled; means over those, in points."""
+
+    minute: int
+    forecasts: int
+    settled: int
+    mae: float | None
+    mae_persistence: float | None
+    coverage: float | None
+    mean_width: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class NightRows:
     """All a night's report is made of. ``source`` is recorded, archive or simulated."""
 
@@ -60,6 +73,7 @@ class NightRows:
     games: tuple[GameRow, ...]
     hops: tuple[HopRow, ...] = ()
     duplicates: int = 0
+    minutes: tuple[MinuteRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +123,10 @@ class Facts:
     predictions: dict[tuple[str, str], int]
     """(source, model version) -> rows; source is "none" for predictions that name no game."""
     official: dict[tuple[str, str], int]
+    live: dict[tuple[str, str], int]
+    """The same for the forecasts of every minute, the official one included."""
     settlements: dict[str, int]
+    """source -> settlements of official forecasts."""
     dispositions: dict[tuple[str, str], int]
     """(source, kind) -> games."""
     active_games: int
@@ -121,3 +138,5 @@ class Facts:
     lease_left_s: dict[str, float]
     report_ages_s: dict[str, float]
     models: tuple[ModelFigures, ...]
+    minutes: dict[tuple[str, str, float], tuple[MinuteRow, ...]]
+    """(source, model version, alpha) -> figures by minute."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from services.board_state import EventLike, Game, merge, reduce
+from services.board_game import Game
+from services.board_state import EventLike, merge, reduce, told
 
 SILENCE = timedelta(minutes=10)
 NIGHTS_KEPT = 3
@@ -122,7 +123,7 @@ class Nights:
 
 
 def totals(games: Iterable[Game]) -> Totals:
-    """Counts and mean errors of ``games``; one settlement a game, its newest."""
+    """Counts and mean errors of ``games``, of their official forecasts; one settlement a game, its newest."""
     seen = list(games)
     errors: list[float] = []
     persistence: list[float] = []
@@ -172,7 +173,7 @@ def state_text(nights: Nights, last_id: str) -> str:
 
 
 def event_text(event: EventLike, game: Game) -> str:
-    """One event as one message, with the part of ``game`` that it changed."""
-    data = getattr(game, event.type)
+    """One event as one message, with what it changed in ``game``."""
+    data = told(game, event)
     body = {"id": event.id, "type": event.type, "game_id": event.game_id, "at": event.at, "data": data}
     return msgspec.json.encode(body).decode()

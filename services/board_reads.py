@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from services.board_state import Game
+from services.board_game import Game
 
 WORKERS = 4
 LIMIT_S = 5.0

@@ -11,100 +11,24 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
+from services.board_game import (
+    Disposition,
+    Forecast,
+    Game,
+    Pattern,
+    Score,
+    Settlement,
+    forecast_added,
+    joined,
+    later,
+)
+
 Part = TypeVar("Part")
-Revised = TypeVar("Revised", "Forecast", "Settlement")
-StatusName = Literal["scheduled", "live", "final", "postponed"]
 EVENT_TYPES = ("score", "pattern", "forecast", "settlement", "disposition")
 
 
 class BadEventError(ValueError):
     """An event whose data is not what its type promises."""
-
-
-class Score(msgspec.Struct, frozen=True):
-    """The scoreboard's line of a game; ``elapsed_s`` in game seconds, ``period`` 0 before tip-off."""
-
-    league_date: str
-    home: str
-    away: str
-    status: StatusName
-    status_text: str
-    period: int
-    clock: str | None
-    home_score: int
-    away_score: int
-    elapsed_s: float
-    source: str
-
-
-class Pattern(msgspec.Struct, frozen=True):
-    """margin(1)..margin(minute) in points, home minus away."""
-
-    minute: int
-    margins: tuple[float, ...]
-
-
-class SimilarGame(msgspec.Struct, frozen=True):
-    """A past game; ``change`` from the pattern's last minute to 24, ``path`` margin at minutes 0..24."""
-
-    date: str
-    home: str
-    away: str
-    change: float
-    margin_24: float
-    path: tuple[float, ...] = ()
-
-
-class Forecast(msgspec.Struct, frozen=True):
-    """The official forecast of margin(24), made at ``minute``; ``persistence`` is the margin at that minute."""
-
-    minute: int
-    revision: int
-    point: float
-    lower: float
-    upper: float
-    alpha: float
-    persistence: float
-    model_version: str
-    prediction_id: str
-    similar: tuple[SimilarGame, ...] = ()
-    components: dict[str, float | None] = {}
-    weights: dict[str, float | None] = {}
-    committed_at: str | None = None
-
-
-class Settlement(msgspec.Struct, frozen=True):
-    """The outcome beside the forecast; ``actual`` is margin(24)."""
-
-    state: Literal["provisional", "final"]
-    revision: int
-    actual: float
-    home_24: int | None
-    away_24: int | None
-    error: float | None = None
-    covered: bool | None = None
-    point: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-
-
-class Disposition(msgspec.Struct, frozen=True):
-    """How the night ended for this game."""
-
-    disposition: Literal["forecast", "missed", "void"]
-    reason: str | None = None
-
-
-class Game(msgspec.Struct, frozen=True):
-    """Everything the board knows of one game; a part is None until its first event."""
-
-    game_id: str
-    score: Score | None = None
-    pattern: Pattern | None = None
-    forecast: Forecast | None = None
-    settlement: Settlement | None = None
-    disposition: Disposition | None = None
-    updated_at: datetime | None = None
 
 
 class EventLike(Protocol):
@@ -148,9 +72,7 @@ def reduce(game: Game | None, event: EventLike) -> Game:
             raise BadEventError(
                 f"event {event.id}: {forecast.lower} <= {forecast.point} <= {forecast.upper} does not hold"
             )
-        if before.forecast is not None and forecast.revision < before.forecast.revision:
-            return before
-        return msgspec.structs.replace(before, forecast=forecast, updated_at=event.at)
+        return forecast_added(before, forecast, event.at)
     if event.type == "settlement":
         settlement = _read(event, Settlement)
         if before.settlement is not None and settlement.revision < before.settlement.revision:
@@ -161,24 +83,31 @@ def reduce(game: Game | None, event: EventLike) -> Game:
     raise BadEventError(f"event {event.id}: unknown type {event.type[:32]!r}; known: {', '.join(EVENT_TYPES)}")
 
 
+def told(game: Game, event: EventLike) -> Any:
+    """What ``event`` changed in ``game``, as clients are told: a forecast itself, of any other part the whole."""
+    return _read(event, Forecast) if event.type == "forecast" else getattr(game, event.type)
+
+
 def merge(stored: Game, streamed: Game | None) -> Game:
     """``stored`` (the database) and ``streamed`` (the events) as one: higher revisions and later scores win."""
     if streamed is None:
         return stored
-    later = streamed.updated_at is None or (stored.updated_at is not None and stored.updated_at > streamed.updated_at)
-    first, second = (stored, streamed) if later else (streamed, stored)
+    newer = streamed.updated_at is None or (stored.updated_at is not None and stored.updated_at > streamed.updated_at)
+    first, second = (stored, streamed) if newer else (streamed, stored)
     return Game(
         stored.game_id,
         score=first.score or second.score,
         pattern=first.pattern or second.pattern,
-        forecast=_higher(streamed.forecast, stored.forecast),
+        forecast=later(streamed.forecast, stored.forecast),
+        latest=later(streamed.latest, stored.latest),
+        trajectory=joined(stored.trajectory, streamed.trajectory),
         settlement=_higher(streamed.settlement, stored.settlement),
         disposition=stored.disposition or streamed.disposition,
         updated_at=first.updated_at or second.updated_at,
     )
 
 
-def _higher(one: Revised | None, other: Revised | None) -> Revised | None:
+def _higher(one: Settlement | None, other: Settlement | None) -> Settlement | None:
     if one is None or other is None:
         return one or other
     return one if one.revision >= other.revision else other

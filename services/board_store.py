@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE, REGULATION_PERIODS, period_length_s, period_start_s
 from models.game import Snapshot, margins
-from services.board_reads import SourceDownError
-from services.board_state import (
+from services.board_game import (
     Disposition,
+    Distribution,
     Forecast,
     Game,
     Pattern,
@@ -23,7 +23,9 @@ from services.board_state import (
     Settlement,
     SimilarGame,
     StatusName,
+    forecast_added,
 )
+from services.board_reads import SourceDownError
 from services.database import StoreError, transaction
 
 log = logging.getLogger("board")
@@ -33,7 +35,7 @@ SELECT g.league_date FROM ticks t JOIN games g USING (game_id) ORDER BY t.seen_a
 """
 NIGHTS = """
 SELECT DISTINCT g.league_date FROM games g
-WHERE g.game_id IN (SELECT game_id FROM dispositions UNION SELECT game_id FROM official_forecasts)
+WHERE g.game_id IN (SELECT game_id FROM dispositions UNION SELECT game_id FROM forecasts)
 ORDER BY g.league_date DESC LIMIT :limit
 """
 # History lies in the same table: of a date that was played here, games of history that nobody followed are left out,
@@ -49,9 +51,7 @@ WITH of_date AS (
     SELECT * FROM of_date WHERE followed OR margins IS NULL OR NOT EXISTS (SELECT 1 FROM of_date WHERE followed)
 )
 SELECT w.game_id, w.source, w.home, w.away, w.status AS game_status, w.margins, w.home_final, w.away_final,
-       w.n_periods, t.snapshot, t.seen_at, w.followed,
-       f.minute, f.revision, f.persistence, f.prediction_id, f.committed_at,
-       p.point, p.lower, p.upper, p.alpha, p.model_version, p.components,
+       w.n_periods, t.snapshot, t.seen_at, w.followed, p.point, p.lower, p.upper,
        a.state, a.revision AS actual_revision, a.margin, a.home_24, a.away_24, s.error, s.covered,
        d.disposition, d.reason
 FROM wanted w
@@ -61,9 +61,18 @@ LEFT JOIN LATERAL (
 LEFT JOIN standing_forecasts f ON f.game_id = w.game_id AND f.minute = :minute
 LEFT JOIN predictions p ON p.id = f.prediction_id
 LEFT JOIN standing_actuals a ON a.game_id = w.game_id
-LEFT JOIN standing_settlements s ON s.official_id = f.official_id AND s.settled_margin = a.margin
+LEFT JOIN standing_settlements s ON s.forecast_id = f.forecast_id AND s.settled_margin = a.margin
 LEFT JOIN dispositions d ON d.game_id = w.game_id
 ORDER BY w.game_id
+"""
+# Similar games and distribution are shown of two forecasts of a game alone: the official and the newest.
+FORECASTS = """
+SELECT f.game_id, f.minute, f.revision, f.persistence, f.prediction_id, f.committed_at,
+       p.point, p.lower, p.upper, p.alpha, p.model_version,
+       CASE WHEN f.minute = :minute OR f.minute = max(f.minute) OVER (PARTITION BY f.game_id) THEN p.components
+            ELSE '{}' END AS components
+FROM standing_forecasts f JOIN predictions p ON p.id = f.prediction_id
+WHERE f.game_id = ANY(:games) ORDER BY f.game_id, f.minute
 """
 REPORTS = """
 SELECT id, kind, league_date, model_version, created_at FROM reports ORDER BY created_at DESC, id DESC LIMIT :limit
@@ -98,7 +107,13 @@ class BoardStore:
         chosen = {"on": date.fromisoformat(league_date), "minute": OFFICIAL_MINUTE}
         with self._reading() as connection:
             rows = connection.execute(text(GAMES), chosen).mappings().all()
-        return [_game(row, league_date) for row in rows]
+            of_games = {"minute": OFFICIAL_MINUTE, "games": [row["game_id"] for row in rows]}
+            made = connection.execute(text(FORECASTS), of_games).mappings().all()
+        games = {row["game_id"]: _game(row, league_date) for row in rows}
+        for row in made:
+            game = games[row["game_id"]]
+            games[game.game_id] = forecast_added(game, _forecast(row), game.updated_at)
+        return list(games.values())
 
     def reports(self, limit: int = 100) -> list[dict[str, Any]]:
         """Reports without their bodies, newest first."""
@@ -141,7 +156,6 @@ def _game(row: RowMapping, league_date: str) -> Game:
         row["game_id"],
         score=_live_score(row, league_date, snapshot) if snapshot is not None else _settled_score(row, league_date),
         pattern=Pattern(len(so_far), tuple(float(one) for one in so_far)) if so_far else None,
-        forecast=_forecast(row) if row["prediction_id"] is not None else None,
         settlement=_settlement(row) if row["state"] is not None else None,
         disposition=Disposition(row["disposition"], row["reason"]) if row["disposition"] is not None else None,
         updated_at=row["seen_at"],
@@ -181,21 +195,22 @@ def _forecast(row: RowMapping) -> Forecast:
         persistence=float(row["persistence"]),
         model_version=row["model_version"],
         prediction_id=str(row["prediction_id"]),
-        similar=_similar(row),
+        similar=_part(row, "similar", tuple[SimilarGame, ...], ()),
         components={name: parts[name] for name in COMPONENTS if name in parts},
         weights=parts.get("weights", {}),
         committed_at=row["committed_at"].isoformat(),
+        distribution=_part(row, "distribution", Distribution | None, None),
     )
 
 
-def _similar(row: RowMapping) -> tuple[SimilarGame, ...]:
-    """The past games that were like this one, as stored with the forecast; older rows have none."""
+def _part(row: RowMapping, name: str, kind: Any, without: Any) -> Any:
+    """A part of what is stored with the forecast; older rows have ``without`` it."""
     try:
-        return msgspec.convert(row["components"].get("similar", []), tuple[SimilarGame, ...])
+        return msgspec.convert(row["components"].get(name, without), kind)
     except msgspec.ValidationError as error:
-        # They only illustrate: the forecast itself stands without them.
-        log.error("similar games of prediction %s cannot be read: %s", row["prediction_id"], error)
-        return ()
+        # It only illustrates: the forecast itself stands without it.
+        log.error("%s of prediction %s cannot be read: %s", name, row["prediction_id"], error)
+        return without
 
 
 def _settlement(row: RowMapping) -> Settlement:

@@ -121,17 +121,19 @@ predictions = Table(
     Index("predictions_created_at_idx", "created_at"),
 )
 
-official_forecasts = Table(
-    "official_forecasts",
+# The champion's forecasts of every completed minute, and a challenger's beside them; the champion's of minute 18 is the
+# official one (view ``official_forecasts``).
+forecasts = Table(
+    "forecasts",
     metadata,
     _id(),
-    _game("official_forecasts_game_fkey"),
+    _game("forecasts_game_fkey"),
     Column("minute", SmallInteger, nullable=False),
     Column("revision", SmallInteger, nullable=False),
     Column(
         "prediction_id",
         UUID(as_uuid=True),
-        ForeignKey("predictions.id", name="official_forecasts_prediction_fkey"),
+        ForeignKey("predictions.id", name="forecasts_prediction_fkey"),
         nullable=False,
     ),
     _text("tick_digest"),
@@ -140,8 +142,21 @@ official_forecasts = Table(
     Column("queued_at", MOMENT),
     Column("forecast_at", MOMENT, nullable=False),
     _now("committed_at"),
-    UniqueConstraint("game_id", "minute", "revision", name="official_forecasts_identity_key"),
-    Index("official_forecasts_prediction_idx", "prediction_id"),
+    _text("role"),
+    _text("model_version"),
+    _text("calibration_id"),
+    UniqueConstraint(
+        "game_id", "minute", "model_version", "calibration_id", "revision", "role", name="forecasts_identity_key"
+    ),
+    Index(
+        "forecasts_champion_key",
+        "game_id",
+        "minute",
+        "revision",
+        unique=True,
+        postgresql_where=text("role = 'champion'"),
+    ),
+    Index("forecasts_prediction_idx", "prediction_id"),
 )
 
 dispositions = Table(
@@ -173,9 +188,9 @@ settlements = Table(
     metadata,
     _id(),
     Column(
-        "official_id",
+        "forecast_id",
         BigInteger,
-        ForeignKey("official_forecasts.id", name="settlements_official_fkey"),
+        ForeignKey("forecasts.id", name="settlements_forecast_fkey"),
         nullable=False,
     ),
     Column("actual_id", BigInteger, ForeignKey("actuals.id", name="settlements_actual_fkey"), nullable=False),
@@ -183,7 +198,7 @@ settlements = Table(
     Column("covered", Boolean, nullable=False),
     Column("persistence_error", Double, nullable=False),
     _now("settled_at"),
-    UniqueConstraint("official_id", "actual_id", name="settlements_identity_key"),
+    UniqueConstraint("forecast_id", "actual_id", name="settlements_identity_key"),
     Index("settlements_actual_idx", "actual_id"),
 )
 

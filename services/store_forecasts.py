@@ -1,4 +1,4 @@
-"""Forecasts: predictions served, which of them are official, and how each game ended for the forecaster."""
+"""Forecasts: predictions served, which of them are the platform's own, and how each game ended for the forecaster."""
 
 from __future__ import annotations
 
@@ -10,24 +10,43 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RowMapping, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from models.clock import OFFICIAL_MINUTE
 from services.database import RowRefused, transaction
-from services.schema import dispositions, official_forecasts, predictions
-from services.store_rows import Official, OfficialResult, OfficialRow, Outcome, PredictionRow
+from services.schema import actuals, dispositions, predictions
+from services.store_rows import ForecastResult, ForecastRow, Outcome, PredictionRow, StandingForecast
 
 FORECAST, MISSED, VOID = "forecast", "missed", "void"
 
 _LATEST = text(
     """
-    SELECT s.official_id, s.minute AS official_minute, s.revision, s.tick_digest, s.persistence, s.polled_at,
+    SELECT s.forecast_id, s.minute AS forecast_minute, s.revision, s.tick_digest, s.persistence, s.polled_at,
            s.queued_at, s.forecast_at, s.committed_at, p.*
     FROM standing_forecasts s JOIN predictions p ON p.id = s.prediction_id
     WHERE s.game_id = :game_id AND s.minute = :minute
     """
 )
+# Model and calibration are those of the prediction that is stored, whoever stored it.
+_INSERT = text(
+    """
+    INSERT INTO forecasts (game_id, minute, revision, role, prediction_id, model_version, calibration_id, tick_digest,
+                           persistence, polled_at, queued_at, forecast_at)
+    SELECT :game_id, :minute, :revision, 'champion', p.id, p.model_version, p.calibration_id, :tick_digest,
+           :persistence, :polled_at, :queued_at, :forecast_at
+    FROM predictions p WHERE p.id = :prediction_id
+    ON CONFLICT DO NOTHING
+    RETURNING id, prediction_id, committed_at
+    """
+)
+_CHAMPIONS = text(
+    """
+    SELECT id, prediction_id, committed_at FROM forecasts
+    WHERE game_id = :game_id AND minute = :minute AND revision = :revision AND role = 'champion'
+    """
+)
 
 
 class ForecastStore:
-    """The part of the store that writes and reads ``predictions``, ``official_forecasts`` and ``dispositions``."""
+    """The part of the store that writes and reads ``predictions``, ``forecasts`` and ``dispositions``."""
 
     engine: Engine
 
@@ -59,46 +78,42 @@ class ForecastStore:
             found = connection.execute(query).mappings().one_or_none()
         return None if found is None else PredictionRow.from_json(dict(found))
 
-    def record_official(self, prediction: PredictionRow | Mapping[str, Any], official: OfficialRow) -> OfficialResult:
-        """Store a prediction and make it the game's official forecast, in one transaction.
+    def record_forecast(self, prediction: PredictionRow | Mapping[str, Any], forecast: ForecastRow) -> ForecastResult:
+        """Store a prediction and make it the champion's forecast of its game and minute, in one transaction.
 
-        The game's disposition becomes ``forecast`` unless it is already ``missed`` or ``void``: then only the
-        prediction is stored and the result says refused. Any number of callers may race: one row per
-        (game, minute, revision) results, and everybody is told the one that stands. Raises UnknownGame, RowRefused.
+        The official one makes the game's disposition ``forecast`` unless it is already ``missed`` or ``void``: then
+        only the prediction is stored and the result says refused. Forecasts of the other minutes decide nothing, and
+        are refused too once the game's outcome is known. Any number of callers may race: one row per (game, minute,
+        revision) results, and everybody is told the one that stands. Raises UnknownGame, RowRefused.
         """
         prediction = prediction if isinstance(prediction, PredictionRow) else PredictionRow.from_json(prediction)
-        if prediction.game_id != official.game_id or prediction.minute != official.minute:
+        if prediction.game_id != forecast.game_id or prediction.minute != forecast.minute:
             raise RowRefused(
-                f"official forecast of {official.game_id} minute {official.minute} names a prediction "
+                f"forecast of {forecast.game_id} minute {forecast.minute} names a prediction "
                 f"of {prediction.game_id} minute {prediction.minute}"
             )
         with transaction(self.engine) as connection:
-            decided = _decide(connection, official.game_id, FORECAST, f"official forecast at minute {official.minute}")
+            if forecast.official:
+                reason = f"official forecast at minute {forecast.minute}"
+                decided: str | None = _decide(connection, forecast.game_id, FORECAST, reason)
+                late = decided != FORECAST
+            else:
+                decided = _decided(connection, forecast.game_id)
+                late = decided in (MISSED, VOID) or _has_outcome(connection, forecast.game_id)
             stored = _store_prediction(connection, prediction)
-            if decided != FORECAST:
-                return OfficialResult(Outcome.REFUSED, decided, stored, None, None)
-            statement = insert(official_forecasts).values(**asdict(official), prediction_id=stored)
-            statement = statement.on_conflict_do_nothing(constraint="official_forecasts_identity_key")
-            returned = (official_forecasts.c.id, official_forecasts.c.prediction_id, official_forecasts.c.committed_at)
-            new = connection.execute(statement.returning(*returned)).one_or_none()
-            if new is not None:
-                return OfficialResult(Outcome.RECORDED, decided, stored, int(new.id), new.committed_at)
-            standing = connection.execute(
-                select(*returned).where(
-                    official_forecasts.c.game_id == official.game_id,
-                    official_forecasts.c.minute == official.minute,
-                    official_forecasts.c.revision == official.revision,
-                )
-            ).one()
-            return OfficialResult(
-                Outcome.ALREADY, decided, standing.prediction_id, int(standing.id), standing.committed_at
-            )
+            if late:
+                return ForecastResult(Outcome.REFUSED, decided, stored, None, None)
+            values = asdict(forecast) | {"prediction_id": stored}
+            new = connection.execute(_INSERT, values).one_or_none()
+            found = new or connection.execute(_CHAMPIONS, values).one()
+            outcome = Outcome.ALREADY if new is None else Outcome.RECORDED
+            return ForecastResult(outcome, decided, found.prediction_id, int(found.id), found.committed_at)
 
-    def latest_official(self, game_id: str, minute: int = 18) -> Official | None:
-        """The official forecast that stands for a game and minute: its highest revision; None when there is none."""
+    def latest_forecast(self, game_id: str, minute: int = OFFICIAL_MINUTE) -> StandingForecast | None:
+        """The forecast that stands for a game and minute: its highest revision; None when there is none."""
         with transaction(self.engine) as connection:
             found = connection.execute(_LATEST, {"game_id": game_id, "minute": minute}).mappings().one_or_none()
-        return None if found is None else official_from(found)
+        return None if found is None else standing_from(found)
 
     def record_missed(self, game_id: str, reason: str) -> str:
         """Record that no forecast was made in time; the disposition that stands. Raises UnknownGame."""
@@ -111,7 +126,7 @@ class ForecastStore:
     def record_disposition(self, game_id: str, disposition: str, reason: str) -> str:
         """Decide a game as ``missed`` or ``void`` unless it is decided; the disposition that stands.
 
-        ``forecast`` is decided only by ``record_official``, together with its row. Raises RowRefused, UnknownGame.
+        ``forecast`` is decided only by ``record_forecast``, with the official row. Raises RowRefused, UnknownGame.
         """
         if disposition not in (MISSED, VOID):
             raise RowRefused(
@@ -122,21 +137,19 @@ class ForecastStore:
 
     def disposition(self, game_id: str) -> str | None:
         """forecast, missed, void, or None while undecided."""
-        query = select(dispositions.c.disposition).where(dispositions.c.game_id == game_id)
         with transaction(self.engine) as connection:
-            found = connection.execute(query).scalar_one_or_none()
-        return None if found is None else str(found)
+            return _decided(connection, game_id)
 
 
-def official_from(found: RowMapping) -> Official:
-    """An Official from a row of official_forecasts joined with predictions (see ``_LATEST``)."""
-    own = ("official_id", "revision", "tick_digest", "persistence", "polled_at", "queued_at", "forecast_at")
+def standing_from(found: RowMapping) -> StandingForecast:
+    """From a row of standing_forecasts joined with its prediction (see ``_LATEST``)."""
+    own = ("forecast_id", "revision", "tick_digest", "persistence", "polled_at", "queued_at", "forecast_at")
     prediction = {name: found[name] for name in PredictionRow.__dataclass_fields__}
-    return Official(
+    return StandingForecast(
         **{name: found[name] for name in own},
         committed_at=found["committed_at"],
         game_id=found["game_id"],
-        minute=found["official_minute"],
+        minute=found["forecast_minute"],
         prediction=PredictionRow.from_json(prediction),
     )
 
@@ -150,8 +163,18 @@ def _decide(connection: Connection, game_id: str, disposition: str, reason: str)
     statement = insert(dispositions).values(game_id=game_id, disposition=disposition, reason=reason)
     if connection.execute(statement.on_conflict_do_nothing()).rowcount == 1:
         return disposition
+    return str(_decided(connection, game_id))
+
+
+def _decided(connection: Connection, game_id: str) -> str | None:
     query = select(dispositions.c.disposition).where(dispositions.c.game_id == game_id)
-    return str(connection.execute(query).scalar_one())
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _has_outcome(connection: Connection, game_id: str) -> bool:
+    query = select(actuals.c.id).where(actuals.c.game_id == game_id).limit(1)
+    return connection.execute(query).scalar_one_or_none() is not None
 
 
 def _store_prediction(connection: Connection, row: PredictionRow) -> UUID:

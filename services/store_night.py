@@ -7,9 +7,10 @@ from datetime import date, datetime
 
 from sqlalchemy import Engine, text
 
+from models.clock import OFFICIAL_MINUTE
 from services.database import transaction
-from services.store_forecasts import official_from
-from services.store_rows import Actual, Official, Settlement
+from services.store_forecasts import standing_from
+from services.store_rows import Actual, Settlement, StandingForecast
 
 _GAMES = text(
     """
@@ -21,7 +22,7 @@ _GAMES = text(
 )
 _OFFICIAL = text(
     """
-    SELECT s.official_id, s.minute AS official_minute, s.revision, s.tick_digest, s.persistence, s.polled_at,
+    SELECT s.forecast_id, s.minute AS forecast_minute, s.revision, s.tick_digest, s.persistence, s.polled_at,
            s.queued_at, s.forecast_at, s.committed_at, p.*
     FROM standing_forecasts s JOIN predictions p ON p.id = s.prediction_id
     WHERE s.minute = :minute AND s.game_id = ANY(:games)
@@ -33,9 +34,9 @@ _NEWEST = text(
 _ACTUALS = text("SELECT * FROM standing_actuals WHERE game_id = ANY(:games)")
 _SETTLED = text(
     """
-    SELECT s.settlement_id, s.official_id, s.actual_id, f.game_id, f.minute, f.revision, s.error, s.covered,
+    SELECT s.settlement_id, s.forecast_id, s.actual_id, f.game_id, f.minute, f.revision, s.error, s.covered,
            s.persistence_error, s.settled_at, p.point, p.lower, p.upper
-    FROM standing_settlements s JOIN standing_forecasts f ON f.official_id = s.official_id
+    FROM standing_settlements s JOIN standing_forecasts f ON f.forecast_id = s.forecast_id
     JOIN predictions p ON p.id = f.prediction_id
     WHERE f.minute = :minute AND f.game_id = ANY(:games)
     """
@@ -43,10 +44,10 @@ _SETTLED = text(
 # What must never happen: the database's own constraints forbid it, and the report counts it anyway.
 _DUPLICATES = text(
     """
-    SELECT (SELECT count(*) - count(DISTINCT (game_id, minute, revision)) FROM official_forecasts
-            WHERE game_id = ANY(:games))
-         + (SELECT count(*) - count(DISTINCT (official_id, actual_id)) FROM settlements JOIN official_forecasts o
-            ON o.id = official_id WHERE o.game_id = ANY(:games))
+    SELECT (SELECT count(*) - count(DISTINCT (game_id, minute, revision)) FROM forecasts
+            WHERE role = 'champion' AND game_id = ANY(:games))
+         + (SELECT count(*) - count(DISTINCT (forecast_id, actual_id)) FROM settlements JOIN forecasts f
+            ON f.id = forecast_id WHERE f.game_id = ANY(:games))
     """
 )
 
@@ -63,7 +64,7 @@ class NightGame:
     tip_at: datetime | None
     disposition: str | None
     reason: str | None
-    official: Official | None
+    official: StandingForecast | None
     actual: Actual | None
     settlement: Settlement | None
 
@@ -88,12 +89,12 @@ class NightStore:
             found: date | None = connection.execute(_NEWEST, {"source": source}).scalar_one_or_none()
         return found
 
-    def night(self, league_date: date, source: str | None = None, minute: int = 18) -> Night:
+    def night(self, league_date: date, source: str | None = None, minute: int = OFFICIAL_MINUTE) -> Night:
         """Everything known of a league date's games and their official forecasts at ``minute``."""
         with transaction(self.engine) as connection:
             found = connection.execute(_GAMES, {"league_date": league_date, "source": source}).mappings().all()
             wanted = {"games": [row["game_id"] for row in found], "minute": minute}
-            official = {row["game_id"]: official_from(row) for row in connection.execute(_OFFICIAL, wanted).mappings()}
+            official = {row["game_id"]: standing_from(row) for row in connection.execute(_OFFICIAL, wanted).mappings()}
             actual = {row["game_id"]: Actual(**row) for row in connection.execute(_ACTUALS, wanted).mappings()}
             settled = {row["game_id"]: Settlement(**row) for row in connection.execute(_SETTLED, wanted).mappings()}
             duplicates = int(connection.execute(_DUPLICATES, wanted).scalar_one())

@@ -1,13 +1,15 @@
-"""Outcomes: the halftime margin of each game in revisions, and the settlement of its official forecasts."""
+"""Outcomes: the halftime margin of each game in revisions, and the settlement of its forecasts of every minute."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from models.clock import OFFICIAL_MINUTE
 from models.settlement import OutcomeState, settle
 from services.database import RowRefused, UnknownGame, transaction
 from services.schema import actuals, games, settlements
@@ -24,17 +26,17 @@ class ConflictingActual(RowRefused):
 _STANDING = text("SELECT * FROM standing_actuals WHERE game_id = :game_id")
 _UNSETTLED = text(
     """
-    SELECT f.official_id, f.minute, f.revision, f.persistence, p.point, p.lower, p.upper
+    SELECT f.forecast_id, f.minute, f.revision, f.persistence, p.point, p.lower, p.upper
     FROM standing_forecasts f JOIN predictions p ON p.id = f.prediction_id
     WHERE f.game_id = :game_id
       AND NOT EXISTS (
-          SELECT 1 FROM standing_settlements s WHERE s.official_id = f.official_id AND s.settled_margin = :margin)
+          SELECT 1 FROM standing_settlements s WHERE s.forecast_id = f.forecast_id AND s.settled_margin = :margin)
     """
 )
 _SETTLEMENTS = """
-    SELECT s.settlement_id, s.official_id, s.actual_id, f.game_id, f.minute, f.revision, s.error, s.covered,
+    SELECT s.settlement_id, s.forecast_id, s.actual_id, f.game_id, f.minute, f.revision, s.error, s.covered,
            s.persistence_error, s.settled_at, p.point, p.lower, p.upper
-    FROM standing_settlements s JOIN standing_forecasts f ON f.official_id = s.official_id
+    FROM standing_settlements s JOIN standing_forecasts f ON f.forecast_id = s.forecast_id
     JOIN predictions p ON p.id = f.prediction_id
 """
 _SETTLED = text(
@@ -46,14 +48,14 @@ _SETTLED = text(
     FROM standing_forecasts f
     JOIN predictions p ON p.id = f.prediction_id
     JOIN games g ON g.game_id = f.game_id
-    JOIN standing_settlements s ON s.official_id = f.official_id
+    JOIN standing_settlements s ON s.forecast_id = f.forecast_id
     JOIN standing_actuals a ON a.game_id = f.game_id
-    WHERE g.source = :source AND f.minute = :minute
+    WHERE g.source = :source AND (CAST(:minute AS smallint) IS NULL OR f.minute = :minute)
       AND (CAST(:since AS date) IS NULL OR g.league_date >= :since)
       AND (CAST(:digest AS text) IS NULL OR p.model_digest = :digest)
       AND (CAST(:calibration AS text) IS NULL OR p.calibration_id = :calibration)
       AND (NOT :final_only OR a.state = 'final')
-    ORDER BY g.league_date, f.game_id
+    ORDER BY g.league_date, f.game_id, f.minute
     """
 )
 
@@ -118,7 +120,7 @@ class OutcomeStore:
             return _standing(connection, game_id)
 
     def settle(self, game_id: str) -> list[Settlement]:
-        """Settle the standing official forecasts of a game against its standing outcome; the new settlements.
+        """Settle the standing forecasts of a game, of every minute, against its standing outcome; the new settlements.
 
         A forecast is settled once for an outcome's value: provisional turning final adds nothing, another margin does,
         and the newest settlement stands. Empty when there is no outcome yet or nothing new. Raises UnknownGame.
@@ -128,26 +130,16 @@ class OutcomeStore:
             actual = _standing(connection, game_id)
             if actual is None:
                 return []
-            new: list[int] = []
-            for row in connection.execute(_UNSETTLED, {"game_id": game_id, "margin": actual.margin}).all():
-                scored = settle(
-                    point=row.point, lower=row.lower, upper=row.upper, persistence=row.persistence, actual=actual.margin
-                )
-                values = {
-                    "official_id": row.official_id,
-                    "actual_id": actual.actual_id,
-                    "error": scored.error,
-                    "covered": scored.covered,
-                    "persistence_error": scored.persistence_error,
-                }
-                statement = insert(settlements).values(values).on_conflict_do_nothing().returning(settlements.c.id)
-                new += connection.execute(statement).scalars().all()
-            if not new:
+            rows = connection.execute(_UNSETTLED, {"game_id": game_id, "margin": actual.margin}).all()
+            if not rows:
                 return []
-            found = connection.execute(text(f"{_SETTLEMENTS} WHERE s.settlement_id = ANY(:ids)"), {"ids": new})
+            statement = insert(settlements).on_conflict_do_nothing().returning(settlements.c.id)
+            new = connection.execute(statement, [_settled(row, actual) for row in rows]).scalars().all()
+            query = text(f"{_SETTLEMENTS} WHERE s.settlement_id = ANY(:ids) ORDER BY f.minute")
+            found = connection.execute(query, {"ids": list(new)})
             return [Settlement(**row) for row in found.mappings()]
 
-    def settlement(self, game_id: str, minute: int = 18) -> Settlement | None:
+    def settlement(self, game_id: str, minute: int = OFFICIAL_MINUTE) -> Settlement | None:
         """The newest settlement of a game's standing forecast, or None."""
         query = text(f"{_SETTLEMENTS} WHERE f.game_id = :game_id AND f.minute = :minute")
         with transaction(self.engine) as connection:
@@ -159,12 +151,13 @@ class OutcomeStore:
         since: date | None,
         *,
         source: str,
-        minute: int = 18,
+        minute: int | None = OFFICIAL_MINUTE,
         model_digest: str | None = None,
         calibration_id: str | None = None,
         final_only: bool = True,
     ) -> pd.DataFrame:
-        """Settled official forecasts of league dates from ``since``, one row a game, by (league_date, game_id).
+        """Settled forecasts at ``minute`` (None: of every minute) of league dates from ``since``, one row each,
+        in order of (league_date, game_id, minute).
 
         Columns: game_id, league_date, source, home, away, minute, revision, persistence, prediction_id, pattern,
         context, components, alpha, point, lower, upper, model_version, model_digest, calibration_id, actual, state,
@@ -190,6 +183,13 @@ def _lock(connection: Connection, game_id: str) -> None:
     query = select(games.c.game_id).where(games.c.game_id == game_id).with_for_update(key_share=True)
     if connection.execute(query).one_or_none() is None:
         raise UnknownGame(f"unknown game {game_id!r}: load it into `games` first")
+
+
+def _settled(row: Row[Any], actual: Actual) -> dict[str, Any]:
+    scored = settle(
+        point=row.point, lower=row.lower, upper=row.upper, persistence=row.persistence, actual=actual.margin
+    )
+    return {"forecast_id": row.forecast_id, "actual_id": actual.actual_id, **asdict(scored)}
 
 
 def _standing(connection: Connection, game_id: str) -> Actual | None:

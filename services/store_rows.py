@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from models.clock import OFFICIAL_MINUTE
 from services.database import RowRefused
 
 
@@ -65,8 +66,11 @@ class PredictionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class OfficialRow:
-    """What makes a prediction official. ``persistence`` is the margin at ``minute``; times are aware UTC wall time."""
+class ForecastRow:
+    """What makes a prediction the platform's forecast of a game at ``minute``.
+
+    ``persistence`` is the margin at ``minute``, 0 at tip-off; times are aware UTC wall time.
+    """
 
     game_id: str
     minute: int
@@ -76,6 +80,11 @@ class OfficialRow:
     forecast_at: datetime
     polled_at: datetime | None = None
     queued_at: datetime | None = None
+
+    @property
+    def official(self) -> bool:
+        """Whether it is the one that decides how the game ended for the forecaster."""
+        return self.minute == OFFICIAL_MINUTE
 
 
 class Outcome(StrEnum):
@@ -87,21 +96,24 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class OfficialResult:
-    """``refused``: the game is already ``missed`` or ``void``. Else the forecast that stands for this identity."""
+class ForecastResult:
+    """``refused``: too late for this game, which is ``missed``, ``void`` or has its outcome; no forecast was stored.
+
+    Else the forecast that stands for this game, minute and revision. ``disposition`` is None while undecided.
+    """
 
     outcome: Outcome
-    disposition: str
+    disposition: str | None
     prediction_id: UUID
-    official_id: int | None
+    forecast_id: int | None
     committed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Official:
-    """A standing official forecast with its prediction."""
+class StandingForecast:
+    """The highest revision of a game's forecast at ``minute``, with its prediction."""
 
-    official_id: int
+    forecast_id: int
     game_id: str
     minute: int
     revision: int
@@ -152,7 +164,7 @@ class Settlement:
     """A forecast meets its outcome: errors are actual minus forecast; ``covered``: lower <= actual <= upper."""
 
     settlement_id: int
-    official_id: int
+    forecast_id: int
     actual_id: int
     game_id: str
     minute: int

@@ -3,7 +3,7 @@
 import { Card } from "./card.js";
 import { Connection } from "./connection.js";
 import { level, longDate, share, sourceName } from "./format.js";
-import { Night } from "./night.js";
+import { Night, OFFICIAL } from "./night.js";
 
 const at = (id) => document.getElementById(id);
 const night = new Night();
@@ -122,7 +122,9 @@ function hear(message) {
   if (!game) return;
   drawn = true;
   render();
-  if ((message.type === "forecast" || message.type === "settlement") && game.score) {
+  // Two dozen forecasts a game would be too many to call out.
+  const worthCalling = message.type === "settlement" || (message.type === "forecast" && message.data.minute === OFFICIAL);
+  if (worthCalling && game.score) {
     requestAnimationFrame(() => {
       const card = cards.get(game.game_id);
       if (!card) return;

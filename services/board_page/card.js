@@ -2,8 +2,10 @@
 
 import { describe, marginFigure, minuteAt, similarFigure } from "./chart.js";
 import { Drawing } from "./drawing.js";
-import { lead, level, whereItIs } from "./format.js";
-import { covered } from "./night.js";
+import { chancesOf } from "./fan.js";
+import { lead, leads, level, whereItIs } from "./format.js";
+import { OFFICIAL, covered, shown } from "./night.js";
+import { Trajectory } from "./trajectory.js";
 
 function make(tag, className, ...children) {
   const node = document.createElement(tag);
@@ -15,7 +17,7 @@ function make(tag, className, ...children) {
 function value(label, className) {
   const term = make("dt", "", label);
   const text = make("dd", className);
-  return { box: make("div", "value", term, text), text };
+  return { box: make("div", "value", term, text), term, text };
 }
 
 function plot(...around) {
@@ -49,19 +51,22 @@ export class Card {
     const { chart, node: plotted } = plot(this.sides.up, this.sides.down, this.readout);
     this.chart = chart;
     this.drawing = new Drawing(chart, (width, colours) => marginFigure(this.game, width, colours));
-    this.forecast = value("Forecast", "strong");
+    this.trajectory = new Trajectory();
+    this.latest = value("Latest", "strong");
+    this.forecast = value("◆ Official", "strong");
     this.stands = value("As it stands");
     this.outcome = value("Outcome");
     this.interval = make("p", "interval-text");
+    this.chances = new Chances();
     this.similar = new Similar();
     this.teams = make("h3", "teams",
       make("span", "team", this.away.code, this.away.score), make("span", "team", this.home.code, this.home.score));
     this.teams.id = id;
-    this.figures = make("dl", "values", this.forecast.box, this.stands.box, this.outcome.box);
+    this.figures = make("dl", "values", this.latest.box, this.forecast.box, this.stands.box, this.outcome.box);
     this.node = make("article", "card",
       make("header", "card-top", this.teams, make("div", "state", this.clock, this.badges)),
-      plotted,
-      this.figures, this.interval, this.similar.node);
+      plotted, this.trajectory.node,
+      this.chances.node, this.figures, this.interval, this.similar.node);
     this.node.dataset.game = gameId;
     this.node.setAttribute("aria-labelledby", id);
     chart.addEventListener("pointermove", (event) => this.point(event.clientX));
@@ -88,8 +93,10 @@ export class Card {
     this.sides.name(score.home, score.away);
     this.chart.setAttribute("aria-label", describe(game));
     // A new score alone, by far the most frequent event, leaves the chart as it is.
-    if (!before || ["pattern", "forecast", "settlement"].some((part) => before[part] !== game[part])) this.drawing.want();
+    if (!before || ["pattern", "latest", "forecast", "settlement"].some((part) => before[part] !== game[part])) this.drawing.want();
     this.values(game);
+    this.chances.show(game);
+    if (!before || ["trajectory", "settlement", "score"].some((part) => before[part] !== game[part])) this.trajectory.show(game);
     this.similar.show(game);
   }
 
@@ -99,22 +106,32 @@ export class Card {
     this.similar.drawing.remove();
   }
 
-  values({ score, forecast, settlement, disposition }) {
+  values(game) {
+    const { score, forecast, settlement, disposition } = game;
+    const made = shown(game);
+    const newer = made && made.minute !== OFFICIAL;
     const text = (node, words) => { node.textContent = words; node.classList.toggle("none", words === "–"); };
     const over = ["missed", "void"].includes(disposition?.disposition);
-    this.figures.hidden = over && !forecast && !settlement;
+    this.figures.hidden = over && !made && !settlement;
+    // Of the four never more than three: what matters beside the official forecast changes as the game goes on.
+    this.latest.box.hidden = !newer;
+    this.stands.box.hidden = Boolean(newer && settlement);
+    this.outcome.box.hidden = Boolean(newer && !settlement);
+    this.latest.term.textContent = newer ? `Minute ${made.minute}` : "";
+    text(this.latest.text, newer ? lead(made.point, score, 1) : "–");
     text(this.forecast.text, forecast ? lead(forecast.point, score, 1) : "–");
-    text(this.stands.text, forecast ? lead(forecast.persistence, score) : "–");
+    text(this.stands.text, made ? lead(made.persistence, score) : "–");
     text(this.outcome.text, settlement ? lead(settlement.actual, score) : "–");
-    if (forecast) {
-      const off = settlement ? ` · off by ${Math.abs(forecast.point - settlement.actual).toFixed(1)}` : "";
+    if (made) {
+      const off = settlement ? ` · off by ${Math.abs(made.point - settlement.actual).toFixed(1)}` : "";
+      const due = !forecast && !over && score.status === "live" ? " · official at 6:00 of Q2" : "";
       this.interval.textContent =
-        `${level(forecast.alpha)} interval ${lead(forecast.lower, score, 1)} to ${lead(forecast.upper, score, 1)}${off}`;
+        `${level(made.alpha)} interval ${lead(made.lower, score, 1)} to ${lead(made.upper, score, 1)}${off || due}`;
     } else if (disposition?.reason) {
       this.interval.textContent = disposition.reason;
     } else {
       this.interval.textContent = !this.silent && ["live", "scheduled"].includes(score.status)
-        ? "Forecast due at 6:00 of the second quarter" : "";
+        ? "First forecast at tip-off, the official one at 6:00 of the second quarter" : "";
     }
   }
 
@@ -149,13 +166,34 @@ function badges(game) {
   const inside = covered(game);
   if (inside === true) add("in", "✓ inside");
   if (inside === false) add("out", "✗ outside");
-  if (disposition === "forecast" && inside === null) add("forecast", "◆ forecast");
+  if (disposition === "forecast" && inside === null) add("forecast", "◆ official forecast");
   if (disposition === "missed") add("missed", "missed", game.disposition.reason ?? "");
   if (disposition === "void") add("void", "void", game.disposition.reason ?? "");
   if (game.settlement?.state === "provisional") add("soft", "provisional");
   const revisions = game.forecast?.revision ?? 0;
   if (revisions > 0) add("soft", revisions === 1 ? "revised" : `revised ${revisions}×`, "The score was corrected before the half, so the forecast was made again");
   return shown;
+}
+
+/** Who leads at the half, as a bar and in words. */
+class Chances {
+  constructor() {
+    this.parts = ["home", "tied", "away"].map((who) => [who, make("span", `chance ${who}`)]);
+    this.words = make("p", "chance-text");
+    const bar = make("div", "chance-bar", ...this.parts.map(([, part]) => part));
+    bar.setAttribute("aria-hidden", "true");
+    this.node = make("div", "chances", bar, this.words);
+    this.node.hidden = true;
+  }
+
+  show(game) {
+    const forecast = shown(game);
+    const chances = forecast && chancesOf(forecast);
+    this.node.hidden = !chances;
+    if (!chances) return;
+    for (const [who, part] of this.parts) part.style.width = `${100 * chances[who]}%`;
+    this.words.textContent = leads(chances, game.score, game.settlement);
+  }
 }
 
 /** "How such games went on": the most similar past games, drawn only while open. */
@@ -170,11 +208,10 @@ class Similar {
     this.drawing = new Drawing(chart, (width, colours) => similarFigure(this.game, this.chosen, width, colours), 0);
     this.rows = make("tbody", "");
     const head = make("tr", "");
-    for (const [words, className] of [["game", ""], ["after 6:00", "number"], ["at the half", "number"]]) {
-      const cell = make("th", className, words);
-      cell.scope = "col";
-      head.append(cell);
-    }
+    const titles = ["game", "", "at the half"].map((words, i) => make("th", i ? "number" : "", words));
+    for (const cell of titles) cell.scope = "col";
+    head.append(...titles);
+    this.since = titles[1];
     this.mix = make("p", "mix");
     this.node = make("details", "similar", this.summary, plotted,
       make("table", "", make("thead", "", head), this.rows), this.mix);
@@ -184,10 +221,10 @@ class Similar {
 
   show(game) {
     this.game = game;
-    const similar = game.forecast?.similar ?? [];
+    const forecast = shown(game);
+    const similar = forecast?.similar ?? [];
     this.node.hidden = similar.length === 0;
     this.summary.textContent = `How ${similar.length} such games went on`;
-    const { forecast } = game;
     const key = forecast ? `${forecast.prediction_id}/${Math.min(forecast.minute, game.pattern?.margins.length ?? 0)}` : "";
     if (key !== this.key) { this.key = key; this.draw(); }
   }
@@ -199,8 +236,9 @@ class Similar {
 
   draw() {
     if (!this.node.open || this.node.hidden) return;
-    const { similar, components, weights, model_version: version } = this.game.forecast;
+    const { similar, components, weights, model_version: version, minute } = shown(this.game);
     this.choose(-1);
+    this.since.textContent = minute === OFFICIAL ? "after 6:00" : `after minute ${minute}`;
     this.rows.replaceChildren(...similar.map((one, i) => {
       const name = make("td", "", make("span", "pair", `${one.away} at ${one.home}`), make("time", "", one.date));
       const row = make("tr", "", name, make("td", "number", lead(one.change, one)), make("td", "number", lead(one.margin_24, one)));

@@ -1,12 +1,12 @@
 // What the charts show, as Plotly figures: pure functions of a game and the theme's colours. No word of the feed goes in
 // here, because Plotly reads markup in its texts; team names stand beside the chart, as plain text.
 
-import { lead } from "./format.js";
-import { covered } from "./night.js";
+import { bandsOf, chancesOf, fanTraces } from "./fan.js";
+import { lead, leads } from "./format.js";
+import { OFFICIAL, covered, shown } from "./night.js";
 
 export const HEIGHT = 172;
 const HALF = 24;
-const OFFICIAL = 18;
 const MARGIN = { l: 30, r: 26, t: 16, b: 22 };
 const FONT = '"Inter", "SF Pro Text", "Segoe UI", system-ui, -apple-system, "Helvetica Neue", Arial, sans-serif';
 
@@ -49,11 +49,8 @@ function pathTraces(margins, colours) {
   return [path, now];
 }
 
-function fanTraces({ minute, persistence, lower, point, upper }, colours) {
-  return [
-    { uid: "fan", x: [minute, HALF, HALF], y: [persistence, upper, lower], mode: "none", fill: "toself", fillcolor: colours["accent-fan"] },
-    { uid: "expected", x: [minute, HALF], y: [persistence, point], ...line(colours.accent, 1.4, { dash: "4px,3px" }) },
-  ];
+function expectedTrace({ minute, persistence, point }, colours) {
+  return { uid: "expected", x: [minute, HALF], y: [persistence, point], ...line(colours.accent, 1.4, { dash: "4px,3px" }) };
 }
 
 // The three marks at the half are of three sizes, so that all are seen when they fall on one another.
@@ -84,18 +81,19 @@ function outcomeTrace(actual, inside, colours) {
   };
 }
 
-/** One game: its margin path, the forecast with its interval, the margin at 6:00 carried on, the outcome. */
+/** One game: its margin path, the forecast with its interval, the margin it was made at carried on, the outcome. */
 export function marginFigure(game, width, colours) {
   const margins = game.pattern?.margins ?? [];
-  const { forecast, settlement } = game;
+  const { settlement } = game;
+  const forecast = shown(game);
   const values = [
     ...margins,
-    ...(forecast ? [forecast.lower, forecast.upper, forecast.persistence] : []),
+    ...(forecast ? [forecast.persistence, ...[forecast, ...bandsOf(forecast)].flatMap(({ lower, upper }) => [lower, upper])] : []),
     ...(settlement ? [settlement.actual] : []),
   ];
   return {
     data: [
-      ...(forecast ? fanTraces(forecast, colours) : []),
+      ...(forecast ? [...fanTraces(forecast, colours), expectedTrace(forecast, colours)] : []),
       ...pathTraces(margins, colours),
       ...(forecast ? markTraces(forecast, colours) : []),
       ...(settlement ? [outcomeTrace(settlement.actual, covered(game), colours)] : []),
@@ -106,7 +104,7 @@ export function marginFigure(game, width, colours) {
 
 /** The similar games' paths beside this one's up to the forecast; `chosen` names the one to bring forward, -1 none. */
 export function similarFigure(game, chosen, width, colours) {
-  const { similar, minute } = game.forecast;
+  const { similar, minute } = shown(game);
   const own = [0, ...(game.pattern?.margins ?? [])].slice(0, minute + 1);
   const along = (paths, from, to) => ({
     // A null lifts the pen: five games are one trace.
@@ -130,13 +128,17 @@ export function similarFigure(game, chosen, width, colours) {
 
 /** Everything the chart says, as one sentence for those who do not see it. */
 export function describe(game) {
-  const { score, forecast, settlement } = game;
+  const { score, settlement } = game;
+  const forecast = shown(game);
   const margins = game.pattern?.margins ?? [];
   const said = [];
   if (margins.length) said.push(`Margin after ${margins.length} minutes: ${lead(margins[margins.length - 1], score)}`);
   if (forecast) {
-    said.push(`forecast for the half ${lead(forecast.point, score, 1)}, interval ${lead(forecast.lower, score, 1)} to ${lead(forecast.upper, score, 1)}`);
+    const which = forecast.minute === OFFICIAL ? "official forecast" : `after minute ${forecast.minute} the forecast`;
+    said.push(`${which} for the half ${lead(forecast.point, score, 1)}, interval ${lead(forecast.lower, score, 1)} to ${lead(forecast.upper, score, 1)}`);
   }
+  const chances = forecast && chancesOf(forecast);
+  if (chances) said.push(leads(chances, score, settlement));
   if (settlement) said.push(`outcome ${lead(settlement.actual, score)}`);
   return said.length ? `${said.join("; ")}.` : "No minute played yet.";
 }

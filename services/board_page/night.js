@@ -1,6 +1,6 @@
 // The night as the page knows it: one present state, then events in order. No DOM here.
 
-const LATER_WINS = new Set(["forecast", "settlement"]);
+export const OFFICIAL = 18;
 // Longer than the break at the half: a live game of which nothing is heard for so long is not being followed any more.
 const SILENCE_MS = 30 * 60_000;
 const PARTS = new Set(["score", "pattern", "forecast", "settlement", "disposition"]);
@@ -40,8 +40,10 @@ export class Night {
     this.lastId = event.id;
     const game = this.games.get(event.game_id) ?? { game_id: event.game_id };
     const before = game[event.type];
-    if (LATER_WINS.has(event.type) && before && event.data.revision < before.revision) return null;
-    const next = { ...game, [event.type]: event.data, updated_at: event.at };
+    if (event.type === "settlement" && before && event.data.revision < before.revision) return null;
+    const change = event.type === "forecast" ? withForecast(game, event.data) : { [event.type]: event.data };
+    if (!change) return null;
+    const next = { ...game, ...change, updated_at: event.at };
     this.games.set(event.game_id, next);
     if (event.type === "score") {
       this.leagueDate ??= event.data.league_date;
@@ -78,6 +80,24 @@ export class Night {
       maePersistence: mean(settled.map((game) => Math.abs(game.forecast.persistence - game.settlement.actual))),
     };
   }
+}
+
+/** What one more forecast changes in a game; null when a higher revision of that minute is known. */
+function withForecast(game, made) {
+  const { minute, revision, point, lower, upper } = made;
+  const path = new Map((game.trajectory ?? []).map((step) => [step.minute, step]));
+  if (path.get(minute)?.revision > revision) return null;
+  path.set(minute, { minute, revision, point, lower, upper });
+  return {
+    trajectory: [...path.values()].sort((a, b) => a.minute - b.minute),
+    latest: game.latest && game.latest.minute > minute ? game.latest : made,
+    ...(minute === OFFICIAL ? { forecast: made } : {}),
+  };
+}
+
+/** The forecast a card shows: the newest while the half is played, then the official one, by which it is judged. */
+export function shown(game) {
+  return game.settlement ? game.forecast : (game.latest ?? game.forecast);
 }
 
 /** Whether the outcome lies inside the forecast's interval; null while either is missing. */

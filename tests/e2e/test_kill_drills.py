@@ -146,7 +146,7 @@ def test_every_forecast_is_settled_once_with_what_happened(drill: Drill) -> None
             assert list(game.official.pattern) == [happened[f"diff_{minute:02d}"] for minute in range(1, 19)]
             answer = game.official.prediction
             assert game.settlement.covered == (answer.lower <= game.actual.margin <= answer.upper)
-    counted = rows(drill.store, "SELECT count(*), count(DISTINCT official_id) FROM settlements")
+    counted = rows(drill.store, "SELECT count(*), count(DISTINCT forecast_id) FROM settlements")
     assert counted == [(len(rows(drill.store, "SELECT 1 FROM official_forecasts")),) * 2]
 
 

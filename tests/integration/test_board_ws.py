@@ -22,13 +22,13 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from models.game import Play, Snapshot, Status
+from services.board_game import SimilarGame
 from services.board_reads import SourceDownError
-from services.board_state import SimilarGame
 from services.board_store import BoardStore, status_text
 from services.broadcast import Broadcast, Event
 from services.store import Store
 from tests.support.board_night import forecast, score, settlement
-from tests.support.rows import GAME, NIGHT, NOON, game_row, history_row, official_row, prediction_row
+from tests.support.rows import GAME, NIGHT, NOON, forecast_row, game_row, history_row, prediction_row
 from tests.support.servers import PostgresServer, end, free_port, running_redis
 from tests.support.waiting import until
 
@@ -121,7 +121,7 @@ def played(store: Store) -> Store:
     """A night with a settled forecast, and a history game of the same date that nobody followed."""
     store.upsert_games([game_row(), history_row("0022200799", home="LAL", away="DEN")])
     store.record_tick(Seen(snapshot(home=39)))
-    store.record_official(prediction_row(), official_row())
+    store.record_forecast(prediction_row(), forecast_row())
     store.record_tick(Seen(snapshot(1500.0, 44, period=3), NOON + timedelta(minutes=30)))
     store.record_actual(GAME, 7, 62, 55, source="feed")
     store.settle(GAME)
@@ -154,7 +154,7 @@ def test_a_forecast_from_the_database_brings_its_similar_games_and_components(st
     weights = {"dejavu": 0.25, "lstm": 0.75, "persistence": 0.0}
     parts = {"dejavu": 4.0, "lstm": 4.75, "persistence": 3.0, "weights": weights, "similar": [similar] * 5}
     store.upsert_games([game_row()])
-    store.record_official(prediction_row(components=parts), official_row())
+    store.record_forecast(prediction_row(components=parts), forecast_row())
     (game,) = BoardStore(store.engine).games(NIGHT.isoformat())
     assert game.forecast is not None
     assert game.forecast.similar == (SimilarGame("2019-11-02", "MIL", "TOR", 6.0, 24.0, tuple(map(float, path))),) * 5
@@ -167,7 +167,7 @@ def test_similar_games_that_cannot_be_read_do_not_hide_the_forecast(
 ) -> None:
     store.upsert_games([game_row()])
     row = prediction_row(components={"dejavu": 4.0, "lstm": 4.75, "similar": [{"date": 3}]})
-    store.record_official(row, official_row())
+    store.record_forecast(row, forecast_row())
     (game,) = BoardStore(store.engine).games(NIGHT.isoformat())
     assert game.forecast is not None
     assert (game.forecast.point, game.forecast.similar) == (4.5, ())

@@ -81,6 +81,33 @@ def test_counts_are_those_of_the_tables(store: Store, registry: CollectorRegistr
     assert value(found, "halftime_settled_games", **model, level="0.95") == 1
 
 
+def test_forecasts_of_other_minutes_leave_the_official_figures_as_they_are(
+    store: Store, registry: CollectorRegistry
+) -> None:
+    for number in range(20):
+        add_game(store, number)
+        for minute in (0, 7, 18):
+            add_forecast(store, number, pattern=(4,) * minute, half_width=1.0 if minute == 7 else 11.5)
+        add_outcome(store, number, 6)
+    add_game(store, 20)
+    add_forecast(store, 20, pattern=(1,) * 7)
+    add_tick(store, 20, period=2, t=1440.0, ended=True, seen_at=datetime.now(UTC) - timedelta(minutes=5))
+    found = samples(registry)
+    model = {"source": "recorded", "model_version": "3"}
+    assert value(found, "halftime_forecasts_total", **model) == 61
+    assert value(found, "halftime_official_forecasts_total", **model) == 20
+    assert value(found, "halftime_settlements_total", source="recorded") == 20
+    assert value(found, "halftime_settled_games", **model, level="0.95") == 20
+    assert value(found, "nba_conformal_coverage", **model, level="0.95") == 1.0
+    assert value(found, "halftime_settlement_backlog") == 0
+    at = {minute: model | {"level": "0.95", "minute": str(minute)} for minute in (0, 7, 18)}
+    assert [value(found, "halftime_minute_settled_games", **at[minute]) for minute in at] == [20, 20, 20]
+    assert [value(found, "halftime_minute_coverage", **at[minute]) for minute in at] == [1.0, 0.0, 1.0]
+    assert value(found, "halftime_minute_interval_mean_width_points", **at[7]) == 2.0
+    assert value(found, "halftime_minute_mae_points", **at[0]) == 1.5
+    assert value(found, "halftime_minute_mae_persistence_points", **at[0]) == 6.0
+
+
 def test_coverage_appears_with_the_twentieth_settled_game(store: Store, registry: CollectorRegistry) -> None:
     labels = {"source": "recorded", "model_version": "3", "level": "0.95"}
     for number in range(20):

@@ -14,7 +14,7 @@ from bentos.reproduce import reproduce
 from models.bundle import load_bundle
 from services.client import ForecasterClient, ForecasterRefused
 from services.store import PredictionRow, Store
-from tests.support.rows import game_row, official_row
+from tests.support.rows import forecast_row, game_row
 from tests.support.running_forecaster import PATTERN, RunningForecaster, running_forecaster, small_bundle
 from tests.support.servers import PostgresServer, temporary_folder
 from tests.support.waiting import until
@@ -219,7 +219,7 @@ def test_client_gets_typed_answers_and_refusals(forecaster: RunningForecaster) -
 def test_outcome_settles_the_official_forecast_once(forecaster: RunningForecaster, rows: Store) -> None:
     rows.upsert_games([game_row(GAME, source="simulated", away="NYK")])
     body = forecaster.predict(game_id=GAME, home="BOS", away="NYK", request_id="official:1").json()
-    rows.record_official(stored(rows, body["prediction_id"]), official_row(GAME, persistence=10))
+    rows.record_forecast(stored(rows, body["prediction_id"]), forecast_row(GAME, persistence=10))
     outcome = {"game_id": GAME, "actual_differential": 12}
     first = forecaster.http.post("/record_actual", json=outcome)
     assert first.status_code == 200

@@ -17,7 +17,7 @@ from services import migrate
 from services.database import DatabaseNotReady, DatabaseUnavailable, StoreError, make_engine, transaction
 from services.schema import metadata
 from services.store import Store
-from tests.support.rows import game_row, official_row, prediction_row
+from tests.support.rows import forecast_row, game_row, prediction_row
 from tests.support.servers import PostgresServer, free_port
 
 
@@ -111,7 +111,7 @@ def test_the_running_system_may_append_and_nothing_more(postgres_server: Postgre
     address = url.split("@")[1]
     with Store.open(f"postgresql+psycopg2://night_app:app@{address}") as app:
         app.upsert_games([game_row()])
-        app.record_official(prediction_row(), official_row())
+        app.record_forecast(prediction_row(), forecast_row())
         app.record_actual("0022200781", 7, source="feed")
         assert len(app.settle("0022200781")) == 1
         assert app.acquire_lease("poller", "a", 10) == 1

@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from models.game import Status
 from monitoring.night import build_night_report
-from monitoring.queries import SlateError, latest_report, night_rows, reading, settled_rows
+from monitoring.queries import SlateError, latest_report, night_rows, settled_rows
 from monitoring.reports import KIND, build_evidently_report, settled_frame
+from monitoring.standing import reading
 from services.database import StoreError
 from services.store import Store
 from tests.support.settled_night import NIGHT, add_forecast, add_game, add_outcome, add_tick, game_id
@@ -56,6 +57,29 @@ def test_the_night_is_read_as_it_stands(store: Store) -> None:
     assert report.latency_ms.feed_to_queue.n == 4
     assert report.latency_ms.forecast_to_commit.p50 is not None
     assert report.latency_ms.feed_to_client.p50 is None
+
+
+def test_the_figures_of_each_minute_stand_beside_the_official_ones_and_do_not_mix(store: Store) -> None:
+    a_night(store)
+    before = build_night_report(night_rows(store.engine, NIGHT))
+    assert [(row.minute, row.forecasts, row.settled) for row in before.by_minute] == [(18, 3, 2)]
+    add_forecast(store, 5, pattern=())
+    add_forecast(store, 5, pattern=(3,), point=20.0)
+    add_outcome(store, 5, 5)
+    add_forecast(store, 2, pattern=(2,))
+    after = build_night_report(night_rows(store.engine, NIGHT))
+    kept = {"by_minute", "games"}
+    assert after.model_dump(exclude=kept) == before.model_dump(exclude=kept)
+    first, second, official = (row.model_dump() for row in after.by_minute)
+    assert first == {
+        "minute": 0, "forecasts": 1, "settled": 1, "mae": 0.5, "mae_persistence": 5.0, "coverage": 1.0,
+        "mean_width": 23.0,
+    }  # fmt: skip
+    assert second == {
+        "minute": 1, "forecasts": 2, "settled": 1, "mae": 15.0, "mae_persistence": 2.0, "coverage": 0.0,
+        "mean_width": 23.0,
+    }  # fmt: skip
+    assert official == before.by_minute[0].model_dump()
 
 
 def test_reading_the_same_night_twice_gives_the_same_report(store: Store) -> None:

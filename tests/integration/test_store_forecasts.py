@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from services.store import Outcome, PredictionRow, RowRefused, Store, StoreError, UnknownGame
-from tests.support.rows import GAME, game_row, identity, official_row, prediction_row
+from tests.support.rows import GAME, forecast_row, game_row, identity, prediction_row
 
 
 @pytest.fixture
@@ -71,10 +71,10 @@ def test_a_prediction_without_a_field_names_it(known: Store) -> None:
 
 
 def test_the_first_official_forecast_is_recorded_and_the_second_finds_it(known: Store) -> None:
-    first = known.record_official(prediction_row(), official_row())
-    second = known.record_official(prediction_row(), official_row())
+    first = known.record_forecast(prediction_row(), forecast_row())
+    second = known.record_forecast(prediction_row(), forecast_row())
     assert (first.outcome, second.outcome) == (Outcome.RECORDED, Outcome.ALREADY)
-    assert (second.prediction_id, second.official_id) == (first.prediction_id, first.official_id)
+    assert (second.prediction_id, second.forecast_id) == (first.prediction_id, first.forecast_id)
     assert second.committed_at == first.committed_at
     assert known.disposition(GAME) == "forecast"
 
@@ -82,33 +82,33 @@ def test_the_first_official_forecast_is_recorded_and_the_second_finds_it(known: 
 def test_official_and_spool_agree_on_one_prediction_row(known: Store) -> None:
     spooled = prediction_row(request_id="official:1")
     known.record_prediction([spooled])
-    result = known.record_official(prediction_row(request_id="official:1"), official_row())
+    result = known.record_forecast(prediction_row(request_id="official:1"), forecast_row())
     assert result.prediction_id == spooled.id
     assert count(known, "predictions") == 1
 
 
 def test_a_revision_stands_above_the_first_forecast(known: Store) -> None:
-    known.record_official(prediction_row(), official_row())
-    known.record_official(prediction_row(point=6.0), official_row(revision=1, persistence=5))
-    latest = known.latest_official(GAME)
+    known.record_forecast(prediction_row(), forecast_row())
+    known.record_forecast(prediction_row(point=6.0), forecast_row(revision=1, persistence=5))
+    latest = known.latest_forecast(GAME)
     assert latest is not None
     assert (latest.revision, latest.persistence, latest.prediction.point) == (1, 5, 6.0)
-    assert count(known, "official_forecasts") == 2
+    assert count(known, "forecasts") == 2
 
 
 def test_no_official_forecast_is_none(known: Store) -> None:
-    assert known.latest_official(GAME) is None
+    assert known.latest_forecast(GAME) is None
     assert known.disposition(GAME) is None
 
 
 def test_an_official_forecast_of_another_game_than_its_prediction_is_refused(known: Store) -> None:
     with pytest.raises(RowRefused, match="names a prediction"):
-        known.record_official(prediction_row("0022200782"), official_row())
+        known.record_forecast(prediction_row("0022200782"), forecast_row())
 
 
 def test_an_unknown_game_is_named(store: Store) -> None:
     with pytest.raises(UnknownGame, match=GAME):
-        store.record_official(prediction_row(), official_row())
+        store.record_forecast(prediction_row(), forecast_row())
     with pytest.raises(UnknownGame):
         store.record_missed(GAME, "late")
     assert count(store, "predictions") == 0
@@ -117,14 +117,14 @@ def test_an_unknown_game_is_named(store: Store) -> None:
 @pytest.mark.parametrize("decided", ["missed", "void"])
 def test_a_game_decided_otherwise_gets_no_official_forecast(known: Store, decided: str) -> None:
     assert known.record_disposition(GAME, decided, "no snapshot before the half") == decided
-    result = known.record_official(prediction_row(), official_row())
-    assert (result.outcome, result.disposition, result.official_id) == (Outcome.REFUSED, decided, None)
-    assert count(known, "official_forecasts") == 0
+    result = known.record_forecast(prediction_row(), forecast_row())
+    assert (result.outcome, result.disposition, result.forecast_id) == (Outcome.REFUSED, decided, None)
+    assert count(known, "forecasts") == 0
     assert count(known, "predictions") == 1, "the prediction was served, so it stays"
 
 
 def test_a_forecast_game_cannot_become_missed(known: Store) -> None:
-    known.record_official(prediction_row(), official_row())
+    known.record_forecast(prediction_row(), forecast_row())
     assert known.record_missed(GAME, "late") == "forecast"
 
 
@@ -138,13 +138,13 @@ def test_twenty_racing_official_forecasts_leave_one_row(known: Store) -> None:
 
     def issue(number: int) -> Any:
         barrier.wait()
-        return known.record_official(prediction_row(id=identity(number + 1)), official_row())
+        return known.record_forecast(prediction_row(id=identity(number + 1)), forecast_row())
 
     with ThreadPoolExecutor(20) as pool:
         results = list(pool.map(issue, range(20)))
     assert Counter(result.outcome for result in results) == {Outcome.RECORDED: 1, Outcome.ALREADY: 19}
     assert len({result.prediction_id for result in results}) == 1
-    assert (count(known, "official_forecasts"), count(known, "dispositions")) == (1, 1)
+    assert (count(known, "forecasts"), count(known, "dispositions")) == (1, 1)
 
 
 def test_missed_and_forecast_race_to_exactly_one_disposition(known: Store) -> None:
@@ -155,7 +155,7 @@ def test_missed_and_forecast_race_to_exactly_one_disposition(known: Store) -> No
 
         def forecast(game: str = game, barrier: Barrier = barrier) -> str:
             barrier.wait()
-            return known.record_official(prediction_row(game), official_row(game)).disposition
+            return known.record_forecast(prediction_row(game), forecast_row(game)).disposition
 
         def miss(game: str = game, barrier: Barrier = barrier) -> str:
             barrier.wait()
@@ -165,7 +165,7 @@ def test_missed_and_forecast_race_to_exactly_one_disposition(known: Store) -> No
             racing = [pool.submit(act) for act in (forecast, miss, forecast, miss)]
             told = {future.result() for future in racing}
         assert len(told) == 1, "everybody is told the same"
-        official = known.latest_official(game)
+        official = known.latest_forecast(game)
         assert (official is not None) == (told == {"forecast"})
 
 
@@ -177,10 +177,10 @@ def test_racing_drains_of_the_same_rows_store_each_once(known: Store) -> None:
     assert count(known, "predictions") == 50
 
 
-@pytest.mark.parametrize("table", ["predictions", "official_forecasts", "dispositions"])
+@pytest.mark.parametrize("table", ["predictions", "forecasts", "dispositions"])
 @pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {} CASCADE", "UPDATE {} SET game_id = game_id"])
 def test_what_was_forecast_cannot_be_rewritten(known: Store, table: str, change: str) -> None:
-    known.record_official(prediction_row(), official_row())
+    known.record_forecast(prediction_row(), forecast_row())
     with pytest.raises(Exception, match="append-only"), known.engine.begin() as connection:
         connection.execute(text(change.format(table)))
     assert count(known, table) == 1

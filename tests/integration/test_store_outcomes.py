@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from models.game import Play, Snapshot, Status
 from services.store import ConflictingActual, Outcome, RowRefused, Store, UnknownGame
-from tests.support.rows import GAME, NIGHT, NOON, game_row, official_row, prediction_row
+from tests.support.rows import GAME, NIGHT, NOON, forecast_row, game_row, prediction_row
 
 OTHER = "0022200782"
 
@@ -35,7 +35,7 @@ def known(store: Store) -> Store:
 
 @pytest.fixture
 def forecast(known: Store) -> Store:
-    known.record_official(prediction_row(), official_row())
+    known.record_forecast(prediction_row(), forecast_row())
     return known
 
 
@@ -163,7 +163,7 @@ def test_an_outcome_that_goes_back_to_an_old_value_settles_again(forecast: Store
 
 
 def test_only_the_standing_revision_of_a_forecast_is_settled(forecast: Store) -> None:
-    forecast.record_official(prediction_row(point=6.0), official_row(revision=1, persistence=5))
+    forecast.record_forecast(prediction_row(point=6.0), forecast_row(revision=1, persistence=5))
     forecast.record_actual(GAME, 7, 62, 55, state="final", source="feed")
     [settled] = forecast.settle(GAME)
     assert (settled.revision, settled.error, settled.persistence_error) == (1, 1.0, 2.0)

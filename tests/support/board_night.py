@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from services.board_game import Game
 from services.board_reads import SourceDownError
-from services.board_state import Event, EventLike, Game
+from services.board_state import Event, EventLike
 from services.hub import id_key
 
 TIP = datetime(2023, 2, 4, 0, 0, tzinfo=UTC)
@@ -126,23 +128,39 @@ def _game(chance: random.Random, game_id: str, home: str, away: str, stop: int) 
     )
     if stop == 30:
         yield "disposition", game_id, {"disposition": "missed", "reason": "first seen after the half had ended"}
-    elif stop >= 18:
-        now, end = path[18], path[24]
-        middle = now + chance.uniform(-1.5, 1.5)
-        low, high = middle - 11.3, middle + 11.1
+        return
+    for minute in range(min(stop, 23) + 1 if stop else 0):
+        now, half_width = path[minute], 2.3 * math.sqrt(25 - minute)
+        middle = now * minute / 24 + chance.uniform(-1.0, 1.0)
+        low, high = middle - half_width - 0.1, middle + half_width + 0.1
         made = forecast(
-            point=middle, lower=low, upper=high, persistence=now, revision=int(home == "MEM"),
-            similar=[_similar(chance, path) for _ in range(5)], components={"dejavu": now + 0.8, "lstm": middle},
+            minute=minute, point=middle, lower=low, upper=high, persistence=now,
+            revision=int(home == "MEM" and minute == 18), similar=[_similar(chance, path, minute) for _ in range(5)],
+            components={"dejavu": now + 0.8, "lstm": middle}, distribution=bell(middle, half_width / 1.96),
         )  # fmt: skip
         yield "forecast", game_id, made
-        if stop >= 24:
-            state = "provisional" if stop == 24 else "final"
-            covered = low <= end <= high
-            yield (
-                "settlement",
-                game_id,
-                settlement(end, state=state, covered=covered, point=middle, lower=low, upper=high),
-            )
+        if minute == 18:
+            official = made
+    if stop >= 24:
+        state = "provisional" if stop == 24 else "final"
+        end, middle, low, high = path[24], official["point"], official["lower"], official["upper"]
+        covered = low <= end <= high
+        yield (
+            "settlement",
+            game_id,
+            settlement(end, state=state, covered=covered, point=middle, lower=low, upper=high),
+        )
+
+
+def bell(mean: float, sd: float) -> dict[str, Any]:
+    """A distribution as the forecaster gives it: 70 whole margins around the mean."""
+    first = round(mean) - 35
+    density = [math.exp(-(((first + place - mean) / sd) ** 2) / 2) for place in range(70)]
+    intervals = [
+        {"level": level, "lower": mean - z * sd, "upper": mean + z * sd}
+        for level, z in ((0.5, 0.674), (0.8, 1.282), (0.9, 1.645), (0.95, 1.96))
+    ]
+    return {"first": first, "probabilities": [one / sum(density) for one in density], "intervals": intervals}
 
 
 def _path(chance: random.Random, length: int) -> list[int]:
@@ -152,16 +170,15 @@ def _path(chance: random.Random, length: int) -> list[int]:
     return path
 
 
-def _similar(chance: random.Random, path: list[int]) -> dict[str, Any]:
+def _similar(chance: random.Random, path: list[int], minute: int) -> dict[str, Any]:
     home, away = chance.sample(("LAL", "MIA", "NYK", "CHI", "DAL", "POR", "OKC", "MIL"), 2)
-    past = [margin + chance.randint(-2, 2) for margin in path[:19]]
-    past[0] = 0
-    tail = _path(chance, 7)
-    past += [past[18] + step for step in tail[1:]]
+    past = [0, *(margin + chance.randint(-2, 2) for margin in path[1 : minute + 1])]
+    tail = _path(chance, 25 - minute)
+    past += [past[minute] + step for step in tail[1:]]
     year, month = chance.randint(2014, 2021), chance.choice((1, 2, 3, 11, 12))
     return {
         "game_id": "0021400001", "date": f"{year}-{month:02d}-{chance.randint(1, 28):02d}", "home": home, "away": away,
-        "change": past[24] - past[18], "margin_24": past[24], "path": past,
+        "change": past[24] - past[minute], "margin_24": past[24], "path": past,
     }  # fmt: skip
 
 

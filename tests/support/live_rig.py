@@ -40,7 +40,7 @@ class FakeForecaster:
     """Answers as the service would, from a small model; ``away`` makes it unreachable."""
 
     model: ServedModel = field(
-        default_factory=lambda: ServedModel("1", "d" * 64, small_ensemble(minutes=(18,)), "test")
+        default_factory=lambda: ServedModel("1", "d" * 64, small_ensemble(minutes=tuple(range(24))), "test")
     )
     away: bool = False
     asked: list[PredictRequest] = field(default_factory=list)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from services.store import GameRow, OfficialRow, PredictionRow
+from services.store import ForecastRow, GameRow, PredictionRow
 
 GAME = "0022200781"
 NIGHT = date(2023, 2, 3)
@@ -45,13 +45,13 @@ def prediction_row(game_id: str | None = GAME, **changes: Any) -> PredictionRow:
     return PredictionRow(**values | changes)
 
 
-def official_row(game_id: str = GAME, **changes: Any) -> OfficialRow:
+def forecast_row(game_id: str = GAME, **changes: Any) -> ForecastRow:
     """The official forecast at minute 18, persistence 3."""
     values: dict[str, Any] = {
         "game_id": game_id, "minute": 18, "revision": 0, "tick_digest": DIGEST, "persistence": 3,
         "forecast_at": NOON, "polled_at": NOON, "queued_at": NOON,
     }  # fmt: skip
-    return OfficialRow(**values | changes)
+    return ForecastRow(**values | changes)
 
 
 def identity(number: int) -> UUID:

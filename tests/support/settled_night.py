@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 from models.game import Play, Snapshot, Status
-from services.store import GameRow, OfficialRow, PredictionRow, Store
+from services.store import ForecastRow, GameRow, PredictionRow, Store
 
 NIGHT = date(2023, 2, 3)
 DIGEST = "0123456789abcdef" * 2
@@ -50,19 +50,24 @@ def add_forecast(
     store: Store, number: int, *, revision: int = 0, pattern: tuple[int, ...] = (1,) * 17 + (4,), point: float = 4.5,
     half_width: float = 11.5, model_version: str = "3",
 ) -> str:  # fmt: skip
-    """An official forecast at minute 18 that took 40, 25 and a few ms on its way; the prediction's id."""
+    """A forecast, the official one unless the pattern is of another minute; it took 40, 25 and a few ms on its way.
+
+    The prediction's id.
+    """
     now = datetime.now(UTC)
     prediction = PredictionRow(
-        id=uuid4(), request_id=f"official:{game_id(number)}:{revision}:{uuid4()}", game_id=game_id(number), minute=18,
-        pattern=tuple(map(float, pattern)), home=TEAMS[2 * number % 16], away=TEAMS[(2 * number + 1) % 16], context={},
+        id=uuid4(), request_id=f"live:{game_id(number)}:{revision}:{uuid4()}", game_id=game_id(number),
+        minute=len(pattern), pattern=tuple(map(float, pattern)), home=TEAMS[2 * number % 16],
+        away=TEAMS[(2 * number + 1) % 16], context={},
         alpha=0.05, point=point, lower=point - half_width, upper=point + half_width, components={},
         model_version=model_version, model_digest=DIGEST * 2, calibration_id="c1", code_version="test", created_at=now,
     )  # fmt: skip
-    official = OfficialRow(
-        game_id=game_id(number), minute=18, revision=revision, tick_digest=DIGEST, persistence=pattern[-1],
+    row = ForecastRow(
+        game_id=game_id(number), minute=len(pattern), revision=revision, tick_digest=DIGEST,
+        persistence=pattern[-1] if pattern else 0,
         polled_at=now - timedelta(milliseconds=65), queued_at=now - timedelta(milliseconds=25), forecast_at=now,
     )  # fmt: skip
-    return str(store.record_official(prediction, official).prediction_id)
+    return str(store.record_forecast(prediction, row).prediction_id)
 
 
 def add_outcome(store: Store, number: int, margin: int, *, state: str = "final") -> None:

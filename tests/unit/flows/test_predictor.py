@@ -12,14 +12,14 @@ import pytest
 
 from flows import predictor as module
 from flows.announce import Announcer
-from flows.issue import ForecastIssuer, Issued
+from flows.issue import ForecastIssuer
 from flows.lease import LeaseKeeper
 from flows.predictor import Predictor
 from models.game import Play, Snapshot, Status
 from services.broadcast import Event, EventError
 from services.client import ForecasterBroken
 from services.database import DatabaseNotReady, RowRefused
-from services.store import Official, Outcome, Store
+from services.store import Outcome, StandingForecast, Store
 from services.store_rows import Actual, ActualResult
 from services.ticks import Tick
 from services.ticks_memory import MemoryTickStream
@@ -58,7 +58,7 @@ class FakeStore:
     def disposition(self, game_id: str) -> str | None:
         return self.decided.get(game_id)
 
-    def latest_official(self, game_id: str, minute: int = 18) -> Official | None:
+    def latest_forecast(self, game_id: str, minute: int = 18) -> StandingForecast | None:
         return None
 
     def record_tick(self, one: Tick) -> bool:
@@ -95,7 +95,7 @@ class FakeIssuer:
     asked: list[Tick] = field(default_factory=list)
     broken: Exception | None = None
 
-    def issue(self, one: Tick, pattern: tuple[int, ...], *, minute: int, revision: int) -> Issued | None:
+    def issue(self, one: Tick, pattern: tuple[int, ...], *, minute: int, revision: int) -> StandingForecast | None:
         self.asked.append(one)
         if self.broken is not None:
             raise self.broken

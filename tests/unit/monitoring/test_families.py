@@ -8,8 +8,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from monitoring.families import ERROR_BUCKETS, MIN_GAMES, fact_families, model_families, stream_families
-from monitoring.rows import Facts, ModelFigures, Waiting
+from monitoring.families import (
+    ERROR_BUCKETS,
+    MIN_GAMES,
+    fact_families,
+    minute_families,
+    model_families,
+    stream_families,
+)
+from monitoring.rows import Facts, MinuteRow, ModelFigures, Waiting
 from monitoring.streams import GroupFacts, StreamFacts
 
 
@@ -75,12 +82,29 @@ def test_skill_is_absent_when_persistence_was_never_wrong() -> None:
     assert found["halftime_mae_persistence_points"] == 0.0
 
 
+def test_a_minute_has_figures_from_the_same_number_of_games_on() -> None:
+    rows = (MinuteRow(0, 30, MIN_GAMES - 1, 9.1, 9.2, 0.95, 44.0), MinuteRow(23, 30, MIN_GAMES, 2.1, 2.2, 0.9, 11.0))
+    found = {
+        (sample.name, sample.labels["minute"]): sample.value
+        for family in minute_families({("recorded", "3", 0.05): rows})
+        for sample in family.samples
+    }
+    assert found == {
+        ("halftime_minute_settled_games", "0"): MIN_GAMES - 1,
+        ("halftime_minute_settled_games", "23"): MIN_GAMES,
+        ("halftime_minute_coverage", "23"): 0.9,
+        ("halftime_minute_interval_mean_width_points", "23"): 11.0,
+        ("halftime_minute_mae_points", "23"): 2.1,
+        ("halftime_minute_mae_persistence_points", "23"): 2.2,
+    }
+
+
 def test_every_number_on_the_page_is_finite() -> None:
     assert all(math.isfinite(value) for value in values(figures(20), figures(300, 300)).values())
 
 
 def test_unknown_ages_have_no_sample() -> None:
-    facts = Facts({}, {}, {}, {}, 0, 0, None, Waiting(0, None), Waiting(0, None), {}, {}, {}, ())
+    facts = Facts({}, {}, {}, {}, {}, 0, 0, None, Waiting(0, None), Waiting(0, None), {}, {}, {}, (), {})
     named = {sample.name for family in fact_families(facts) for sample in family.samples}
     assert "halftime_last_tick_age_seconds" not in named
     assert "nba_active_games" in named
@@ -88,8 +112,8 @@ def test_unknown_ages_have_no_sample() -> None:
 
 def test_the_page_is_what_prometheus_reads() -> None:
     facts = Facts(
-        {("recorded", '3"\n'): 5}, {}, {"recorded": 2}, {("recorded", "missed"): 1}, 3, 2, 4.5, Waiting(1, 31.0),
-        Waiting(0, None), {"poller": 7}, {"poller": 8.5}, {"night": 60.0}, (figures(25, 2),),
+        {("recorded", '3"\n'): 5}, {}, {}, {"recorded": 2}, {("recorded", "missed"): 1}, 3, 2, 4.5, Waiting(1, 31.0),
+        Waiting(0, None), {"poller": 7}, {"poller": 8.5}, {"night": 60.0}, (figures(25, 2),), {},
     )  # fmt: skip
     streams = (StreamFacts("halftime:ticks", 9, (GroupFacts("predictors", 2, 1.5, 0.0),)),)
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
+from services.board_game import Game, Score
 from services.board_plotly import PlotlyMissingError, PlotlyScript
 from services.board_reports import list_page, report_page
 from services.board_security import CONTENT_SECURITY_POLICY, origin_allowed
-from services.board_state import Game, Score
 from tests.support.board_night import MemoryStore, score
 from tests.support.board_running import RunningBoard, running_board
 from tests.support.waiting import until

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from services.board_game import Game
 from services.board_night import Change, Nights, event_text, night_body, state_text, totals
-from services.board_state import BadEventError, Event, Game, merge, reduce
+from services.board_state import BadEventError, Event, merge, reduce
 from tests.support.board_night import TIP, forecast, night, score, settlement
 
 GAME = "0022200760"
