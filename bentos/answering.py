@@ -15,7 +15,7 @@ from bentos.contracts import PredictRequest, RequestRefused
 from models.conformal import prediction_set
 from models.ensemble import Ensemble
 from models.forecast import BrokenForecast, CalibrationTooSmall, Forecast, ForecastError, UnknownTeam, UnsupportedMinute
-from models.ratings import Ratings
+from models.ratings import Ratings, is_playoff, season_of
 from services.answer import (
     Above,
     Context,
@@ -26,6 +26,7 @@ from services.answer import (
     Problem,
     SimilarGame,
     Weights,
+    possession_sign,
 )
 
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -48,12 +49,15 @@ class ServedModel:
     figures: Mapping[str, float] = field(default_factory=dict)
     note: str | None = None
 
-    def ratings(self, game_id: str | None) -> Ratings:
-        """Team ratings as they hold in the season of ``game_id``: shrunk when that is later than the newest game's."""
+    def ratings(self, request: PredictRequest) -> Ratings:
+        """Team ratings as they hold on the request's date, or else in the season of its game: shrunk when that season
+        is later than the newest game's."""
         ratings = self.ensemble.ratings
-        if game_id is None or ratings.season is None:
+        if request.date is not None:
+            return ratings.on(request.date)
+        if request.game_id is None or ratings.season is None:
             return ratings
-        season = 2000 + int(game_id[3:5])
+        season = season_of(request.game_id)
         return ratings.on(date(season, 12, 31)) if season > ratings.season else ratings
 
     def facts(self) -> dict[str, object]:
@@ -81,12 +85,14 @@ def answer(
     model: ServedModel, request: PredictRequest, *, request_id: str, prediction_id: UUID, now: datetime
 ) -> Prediction:
     """The forecast as the API gives it. Raises RequestRefused for what the sender can change, BrokenForecast."""
-    ratings = model.ratings(request.game_id)
+    ratings = model.ratings(request)
     rating = None
     try:
         if request.home is not None and request.away is not None:
-            rating = ratings.expected(request.home, request.away)
-        forecast = model.ensemble.forecast(request.pattern, request.asked_minute, request.alpha, rating)
+            playoffs = request.game_id is not None and is_playoff(request.game_id)
+            rating = ratings.expected(request.home, request.away, request.date, playoffs=playoffs)
+        has_ball = possession_sign(request.possession)
+        forecast = model.ensemble.forecast(request.pattern, request.asked_minute, request.alpha, rating, has_ball)
     except BrokenForecast:
         raise
     except ForecastError as error:
@@ -112,6 +118,8 @@ def answer(
             away=request.away,
             rating_difference=rating,
             ratings_as_of=ratings.as_of if rating is not None else None,
+            date=request.date if rating is not None else None,
+            possession=request.possession,
         ),
         code_version=code_version(),
         logged="spool",
@@ -175,6 +183,7 @@ def _explanation(forecast: Forecast) -> Explanation:
         dejavu=forecast.components.dejavu,
         lstm=forecast.components.lstm,
         persistence=forecast.components.persistence,
+        possession=forecast.components.possession,
         weights=Weights(
             dejavu=forecast.weights.dejavu, lstm=forecast.weights.lstm, persistence=forecast.weights.persistence
         ),

@@ -6,11 +6,12 @@ refusal becomes a sentence that says what to change, never the wording of a libr
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID, uuid4, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bentos.strict_json import NotStrictJSONError, parse_object
@@ -27,10 +28,20 @@ KEPT_OF_DISTRIBUTION = ("first", "probabilities", "intervals")
 REQUEST_ID = r"^[A-Za-z0-9._:-]{1,128}$"
 PREDICTIONS = UUID("5bd2d7f1-6c0c-5e0e-9f3b-8d3f5a1c7e11")
 
+
+def _day(value: object) -> object:
+    """A date as JSON writes it; anything that is no such text is left to the type to refuse."""
+    try:
+        return dt.date.fromisoformat(value) if isinstance(value, str) and len(value) == len("2023-02-03") else value
+    except ValueError:
+        return value
+
+
 Margin = Annotated[float, Field(ge=-MAX_MARGIN, le=MAX_MARGIN)]
 Level = Annotated[float, Field(gt=0, lt=1)]
 GameId = Annotated[str, Field(pattern=GAME_ID, description="NBA game id: 00, 1 to 6, then seven digits")]
 Tricode = Annotated[str, Field(pattern=TRICODE, description="three capital letters, as BOS")]
+LeagueDate = Annotated[dt.date, BeforeValidator(_day)]
 RequestId = Annotated[str, Field(pattern=REQUEST_ID, description="1 to 128 letters, digits or . _ : -")]
 
 
@@ -67,6 +78,10 @@ class PredictRequest(Request):
     away: Tricode | None = None
     minute: int | None = Field(
         default=None, ge=0, le=HALFTIME_MINUTE - 1, description="minutes played; absent means 18"
+    )
+    date: LeagueDate | None = Field(default=None, description="league date of the game (US Eastern), as 2023-02-03")
+    possession: Literal["home", "away"] | None = Field(
+        default=None, description="who has the ball when the minute ends; absent when nobody has or nobody knows"
     )
     above: list[Margin] = Field(
         default_factory=list, max_length=MAX_ABOVE, description="margins x to answer P(halftime margin > x) for"
@@ -180,6 +195,8 @@ _SENTENCES: Mapping[str, str] = {
     "string_type": "must be a string",
     "list_type": "must be an array of numbers",
     "finite_number": "must be a finite number",
+    "date_type": "must be a date that exists, as 2023-02-03",
+    "literal_error": "must be home or away, the team that has the ball; leave it out when nobody has",
 }
 _PATTERNS: Mapping[str, str] = {
     "game_id": "must be an NBA game id: 00, a digit 1 to 6, then seven digits, as 0022200776",

@@ -28,6 +28,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "alpha": 0.05,
         "home": "BOS",
         "away": "NYK",
+        "date": "2023-02-03",
+        "possession": "away",
         "above": [5.5, 10.5],
         "levels": [0.99],
     },

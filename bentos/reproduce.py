@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from models.distribution import MarginDistribution
 from models.ensemble import Ensemble
+from services.answer import possession_sign
 from services.store_rows import PredictionRow
 
 
@@ -44,7 +45,8 @@ def reproduce(row: PredictionRow, ensemble: Ensemble) -> Reproduced:
             f"prediction {row.id} was calibrated by {row.calibration_id}, this model by {ensemble.calibration_id}:"
             f" fetch version {row.model_version} with digest {row.model_digest}"
         )
-    again = ensemble.forecast(row.pattern, row.minute, row.alpha, row.context.get("rating_difference"))
+    has_ball = possession_sign(row.context.get("possession"))
+    again = ensemble.forecast(row.pattern, row.minute, row.alpha, row.context.get("rating_difference"), has_ball)
     numbers = (again.point, again.interval.lower, again.interval.upper)
     stored = row.components.get("distribution")
     return Reproduced(

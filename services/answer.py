@@ -43,24 +43,42 @@ class Weights(Answer):
 
 
 class Explanation(Answer):
-    """Where the point comes from: each component's own forecast of the halftime margin, and its weight."""
+    """Where the point comes from: each component's own forecast of the halftime margin, and its weight.
+
+    The point is their weighted sum and ``possession``.
+    """
 
     dejavu: float
     lstm: float
     persistence: float
+    possession: float = Field(default=0.0, description="points for having the ball: above 0 when the home team has it")
     weights: Weights
     similar: list[SimilarGame]
 
 
+LeagueDate = date
+HasBall = Literal["home", "away"]
+
+
 class Context(Answer):
-    """What the forecast used beside the pattern. ``rating_difference`` is absent when the teams were not named."""
+    """What the forecast used beside the pattern; what it did not use is null.
+
+    ``rating_difference`` and ``date`` are absent when the teams were not named, ``date`` also when it was not sent.
+    """
 
     home: str | None = None
     away: str | None = None
     rating_difference: float | None = Field(
         default=None, description="expected final margin before tip-off, home advantage included"
     )
-    ratings_as_of: date | None = Field(default=None, description="last league date the ratings have seen")
+    ratings_as_of: LeagueDate | None = Field(default=None, description="last league date the ratings have seen")
+    date: LeagueDate | None = Field(default=None, description="league date the teams' rest was judged at")
+    possession: HasBall | None = Field(default=None, description="who has the ball when the minute ends")
+
+
+def possession_sign(possession: object) -> int:
+    """``Context.possession`` as the forecast takes it: 1 home, -1 away, 0 nobody or unknown."""
+    return {"home": 1, "away": -1}.get(str(possession), 0)
 
 
 class LevelInterval(Answer):

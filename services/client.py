@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel
 
-from services.answer import Prediction, Recorded
+from services.answer import HasBall, LeagueDate, Prediction, Recorded
 from services.client_errors import (
     ForecasterBroken,
     ForecasterError,
@@ -67,15 +67,19 @@ def predict_body(
     home: str | None = None,
     away: str | None = None,
     minute: int | None = None,
+    date: LeagueDate | None = None,
+    possession: HasBall | None = None,
     above: Sequence[float] = (),
     levels: Sequence[float] = (),
     request_id: str | None = None,
 ) -> dict[str, Any]:
     """The body of POST /predict; ``pattern`` is margin(1)..margin(m), home minus away, m = ``minute`` or 18.
 
-    ``above`` asks for P(halftime margin > x), ``levels`` for further intervals, as 0.99.
+    ``date`` is the league date, ``possession`` who has the ball. ``above`` asks for P(halftime margin > x), ``levels``
+    for further intervals, as 0.99.
     """
-    fields = {"game_id": game_id, "home": home, "away": away, "minute": minute}
+    fields = {"game_id": game_id, "home": home, "away": away, "minute": minute, "possession": possession}
+    fields["date"] = date.isoformat() if date is not None else None
     body: dict[str, Any] = {"pattern": list(pattern), "alpha": alpha, "request_id": request_id or str(uuid4())}
     body |= {name: list(asked) for name, asked in (("above", above), ("levels", levels)) if asked}
     return body | {name: value for name, value in fields.items() if value is not None}

@@ -64,7 +64,7 @@ def small_ensemble(
         Dejavu.from_history(older, before[: games - calibration_games], neighbours=40),
         lstm,
         {rated: Weights(dejavu=0.3, lstm=0.5) for rated in (True, False)},
-        possession_value=0.0,
+        possession_value=0.4,
     )
     return Ensemble(
         mixture=mixture,

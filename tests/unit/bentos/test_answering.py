@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -17,6 +18,7 @@ from bentos.contracts import PredictRequest, RequestRefused, prediction_row
 from bentos.reproduce import WrongModelError, reproduce
 from models.distribution import MarginDistribution
 from models.ensemble import Ensemble
+from models.ratings import Ratings
 from services.answer import Prediction
 from services.store_rows import PredictionRow
 from tests.support.small_model import TEAMS, small_ensemble
@@ -45,6 +47,8 @@ def requests(draw: st.DrawFn) -> PredictRequest:
         alpha=draw(st.floats(0.02, 0.98)),
         home=teams and teams[0],
         away=teams and teams[1],
+        date=draw(st.none() | st.dates(date(2021, 10, 1), date(2023, 6, 1))),
+        possession=draw(st.sampled_from([None, "home", "away"])),
         above=draw(st.lists(st.floats(-100, 100), max_size=4)),
         levels=draw(st.lists(st.floats(0, 0.98, exclude_min=True), max_size=4)),
     )
@@ -118,9 +122,11 @@ def test_a_level_close_to_one_is_refused_with_numbers(model: ServedModel, level:
 
 
 def test_row_holds_what_the_answer_said(model: ServedModel) -> None:
-    request = PredictRequest(pattern=[1.0] * 18, home="BOS", away="NYK", game_id="0022190001", alpha=0.1)
+    known: dict[str, Any] = {"home": "BOS", "away": "NYK", "date": date(2022, 1, 28), "possession": "away"}
+    request = PredictRequest(pattern=[1.0] * 18, **known, game_id="0022190001", alpha=0.1)
     given = ask(model, request)
     row = PredictionRow.from_json(prediction_row(request, given))
+    assert (row.context["possession"], row.context["date"]) == ("away", "2022-01-28")
     assert (row.id, row.created_at, row.pattern) == (given.prediction_id, NOW, (1.0,) * 18)
     assert (row.model_version, row.model_digest) == ("7", "d" * 64)
     assert row.context["rating_difference"] == given.context.rating_difference
@@ -141,11 +147,42 @@ def test_rating_is_used_when_the_teams_are_named_and_named_in_the_context(model:
 
 def test_a_new_season_shrinks_the_ratings_towards_the_average(model: ServedModel) -> None:
     ratings = model.ensemble.ratings
-    assert model.ratings("0022190001") is ratings
-    assert model.ratings("0022000001") is ratings
-    later = model.ratings("0022200001")
-    for team in TEAMS:
-        assert later.values[team] == pytest.approx(ratings.values[team] * ratings.params.carry)
+
+    def held(**fields: Any) -> Ratings:
+        return model.ratings(PredictRequest(pattern=[1.0] * 18, **fields))
+
+    assert held() is held(game_id="0022190001") is held(game_id="0022000001") is held(date=date(2022, 1, 28)) is ratings
+    for later in (held(game_id="0022200001"), held(date=date(2022, 10, 20))):
+        for team in TEAMS:
+            assert later.values[team] == pytest.approx(ratings.values[team] * ratings.params.carry)
+
+
+def test_the_date_tells_who_played_the_evening_before_and_the_game_id_a_playoff(model: ServedModel) -> None:
+    ratings, params = model.ensemble.ratings, model.ensemble.ratings.params
+    tired, rested = ratings.as_of, date(2022, 2, 10)
+    assert tired is not None
+    named: dict[str, Any] = {"pattern": [1.0] * 18, "home": "BOS", "away": "NYK"}
+    plain = ask(model, PredictRequest(**named))
+    on = {day: ask(model, PredictRequest(**named, date=day)) for day in (tired + timedelta(days=1), rested)}
+    assert on[rested].context.rating_difference == plain.context.rating_difference
+    assert on[rested].context.date == rested
+    assert plain.context.date is None
+    last = {team for team, day in ratings.last_played.items() if day == tired}
+    change = params.tired_away * ("NYK" in last) - params.tired_home * ("BOS" in last)
+    felt = on[tired + timedelta(days=1)].context.rating_difference
+    assert felt == pytest.approx((plain.context.rating_difference or 0.0) + change)
+    playoff = ask(model, PredictRequest(**named, game_id="0042100401")).context.rating_difference
+    assert playoff == pytest.approx((plain.context.rating_difference or 0.0) + params.playoffs)
+    assert ask(model, PredictRequest(pattern=[1.0] * 18, date=rested)).context.date is None
+
+
+def test_having_the_ball_is_worth_its_points_and_kept_in_the_context(model: ServedModel) -> None:
+    answers = {ball: ask(model, PredictRequest(pattern=[1.0] * 18, possession=ball)) for ball in (None, "home", "away")}
+    worth = model.ensemble.mixture.possession_value
+    for ball, points in ((None, 0.0), ("home", worth), ("away", -worth)):
+        assert answers[ball].context.possession == ball
+        assert answers[ball].explanation.possession == points
+        assert answers[ball].point_forecast == pytest.approx(answers[None].point_forecast + points)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from datetime import date
 from typing import Any
 
 import pytest
@@ -33,6 +34,15 @@ def test_plain_request_is_read_with_its_defaults() -> None:
     assert request.alpha == 0.05
     assert request.asked_minute == 18
     assert request.game_id is None
+    assert request.date is request.possession is None
+
+
+def test_date_and_possession_are_read() -> None:
+    body = {"pattern": GOOD, "date": "2023-02-03", "possession": "home"}
+    request = read_request(PredictRequest, json.dumps(body).encode())
+    assert (request.date, request.possession) == (date(2023, 2, 3), "home")
+    nulls = read_request(PredictRequest, json.dumps({"pattern": GOOD, "date": None, "possession": None}).encode())
+    assert nulls.date is nulls.possession is None
 
 
 @pytest.mark.parametrize(
@@ -73,6 +83,12 @@ def test_plain_request_is_read_with_its_defaults() -> None:
         ({"home": "BOS", "away": "BOS"}, "does not play itself"),
         ({"home": "bos", "away": "NYK"}, "three capital letters"),
         ({"home": "BOSTON", "away": "NYK"}, "three capital letters"),
+        ({"date": "2023-02-30"}, "date must be a date that exists, as 2023-02-03"),
+        ({"date": "20230203"}, "date must be a date that exists"),
+        ({"date": "2023-02-03T00:00:00Z"}, "date must be a date that exists"),
+        ({"date": 19391}, "date must be a date that exists"),
+        ({"possession": "BOS"}, "possession must be home or away"),
+        ({"possession": 1}, "possession must be home or away"),
         ({"above": 5.5}, "above must be an array of numbers"),
         ({"above": None}, "above must be an array of numbers"),
         ({"above": ["5.5"]}, "above[0] must be a number, not a string"),

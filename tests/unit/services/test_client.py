@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -82,6 +82,12 @@ def test_a_distribution_is_asked_about_and_typed() -> None:
     assert server.bodies[0]["levels"] == [0.99]
     assert [one.margin for one in answer.distribution.above] == [0.5, 7]
     assert answer.distribution.intervals[0].level == 0.5
+
+
+def test_date_and_possession_are_sent_as_the_api_takes_them() -> None:
+    server = Server()
+    client(server).predict(PATTERN, date=date(2023, 2, 3), possession="away")
+    assert (server.bodies[0]["date"], server.bodies[0]["possession"]) == ("2023-02-03", "away")
 
 
 def test_every_try_carries_the_same_request_id() -> None:
