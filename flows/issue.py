@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 from pydantic import ValidationError
 
 from bentos.contracts import PredictRequest, prediction_row
 from models.clock import OFFICIAL_MINUTE
-from services.answer import Prediction
+from models.game import possession
+from services.answer import HasBall, LeagueDate, Prediction
 from services.client import ForecasterRefused
 from services.store import ForecastRow, Outcome, PredictionRow, StandingForecast, Store
 from services.ticks import Tick
@@ -32,13 +33,18 @@ class Forecaster(Protocol):
         home: str | None,
         away: str | None,
         minute: int | None,
+        date: LeagueDate | None,
+        possession: HasBall | None,
         request_id: str | None,
     ) -> Prediction: ...
 
 
-def live_request_id(game_id: str, minute: int, revision: int, pattern: tuple[int, ...]) -> str:
-    """The same for every attempt at one forecast, another when the pattern has changed meanwhile."""
-    digest = hashlib.sha256(repr(pattern).encode()).hexdigest()[:12]
+_HAS_BALL: Final[dict[int, HasBall]] = {1: "home", -1: "away"}
+
+
+def live_request_id(game_id: str, minute: int, revision: int, pattern: tuple[int, ...], ball: int) -> str:
+    """The same for every attempt at one forecast, another when pattern or possession have changed meanwhile."""
+    digest = hashlib.sha256(repr((pattern, ball)).encode()).hexdigest()[:12]
     return f"live:{game_id}:{minute}:{revision}:{digest}"
 
 
@@ -101,6 +107,7 @@ class ForecastIssuer:
             return unrated, self._send(unrated)
 
     def _request(self, tick: Tick, pattern: tuple[int, ...], minute: int, revision: int) -> PredictRequest:
+        ball = possession(tick.snapshot, minute)
         return PredictRequest(
             pattern=[float(margin) for margin in pattern],
             alpha=self._alpha,
@@ -108,7 +115,9 @@ class ForecastIssuer:
             home=tick.snapshot.home,
             away=tick.snapshot.away,
             minute=minute,
-            request_id=live_request_id(tick.game_id, minute, revision, pattern),
+            date=tick.league_date,
+            possession=_HAS_BALL.get(ball),
+            request_id=live_request_id(tick.game_id, minute, revision, pattern, ball),
         )
 
     def _send(self, request: PredictRequest) -> Prediction:
@@ -120,5 +129,7 @@ class ForecastIssuer:
             home=request.home,
             away=request.away,
             minute=request.minute,
+            date=request.date,
+            possession=request.possession,
             request_id=request.request_id,
         )

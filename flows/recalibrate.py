@@ -20,6 +20,7 @@ from models.bundle import write_bundle
 from models.ensemble import Ensemble
 from models.recalibration import SettledGame, TooFewSettled
 from models.recalibration import recalibrate as roll
+from services.answer import possession_sign
 from services.settings import Settings
 from services.store import Store
 
@@ -98,6 +99,7 @@ def settled_games(store: Store, settings: Settings, champion: Ensemble, upto: da
             pattern=tuple(row["pattern"]),
             rating=row["context"].get("rating_difference"),
             actual=float(row["actual"]),
+            possession=possession_sign(row["context"].get("possession")),
         )
         for row in frame.to_dict("records")
         if row["minute"] in champion.minutes and (upto is None or row["league_date"] <= upto)

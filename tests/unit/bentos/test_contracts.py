@@ -34,7 +34,7 @@ def test_plain_request_is_read_with_its_defaults() -> None:
     assert request.alpha == 0.05
     assert request.asked_minute == 18
     assert request.game_id is None
-    assert request.date is request.possession is None
+    assert (request.date, request.possession) == (None, None)
 
 
 def test_date_and_possession_are_read() -> None:
@@ -42,7 +42,7 @@ def test_date_and_possession_are_read() -> None:
     request = read_request(PredictRequest, json.dumps(body).encode())
     assert (request.date, request.possession) == (date(2023, 2, 3), "home")
     nulls = read_request(PredictRequest, json.dumps({"pattern": GOOD, "date": None, "possession": None}).encode())
-    assert nulls.date is nulls.possession is None
+    assert (nulls.date, nulls.possession) == (None, None)
 
 
 @pytest.mark.parametrize(
