@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from plotly.offline import get_plotlyjs
 
-from tests.support.board_night import forecast, night, score, settlement
+from tests.support.board_night import bell, forecast, night, score, settlement
 from tests.support.board_running import RunningBoard, running_board
 from tests.support.waiting import until
 
@@ -110,6 +110,44 @@ def test_a_forecast_and_its_outcome_appear_without_reloading(seen: Seen, board: 
     assert seen.errors == []
 
 
+def test_the_newest_forecast_is_a_fan_with_a_band_a_level_and_who_leads_in_words(
+    seen: Seen, board: RunningBoard
+) -> None:
+    page = seen.page
+    board.add("score", GAME, score())
+    board.add("pattern", GAME, {"minute": 7, "margins": list(range(7))})
+    board.add("forecast", GAME, forecast(minute=7, persistence=6, point=4.0, distribution=bell(4.0, 9.0)))
+    page.goto(board.url)
+    shown = page.locator(card(seen))
+    for band in ("fan", "fan-90", "fan-80", "fan-50"):
+        expect(shown.locator(trace(band))).to_have_count(1)
+    # A bell of mean 4 and standard deviation 9: P(more than 0.5) and P(less than -0.5).
+    said = "BOS lead at half: 65%, tied 4%, PHX 31%"
+    expect(shown.locator(".chance-text")).to_have_text(said)
+    expect(shown.locator(".chart").first).to_have_attribute("aria-label", re.compile(re.escape(said)))
+    home, tied, away = (part.bounding_box() for part in shown.locator(".chance").all())
+    assert home is not None
+    assert tied is not None
+    assert away is not None
+    assert home["width"] / (home["width"] + tied["width"] + away["width"]) == pytest.approx(0.65, abs=0.02)
+
+    board.add("forecast", GAME, forecast(distribution=bell(5.2, 1.0)))
+    expect(shown.locator(".chance-text")).to_have_text("BOS lead at half: >99%, tied <1%, PHX <1%")
+    board.add("settlement", GAME, settlement(7))
+    expect(shown.locator(".chance-text")).to_have_text("Said at 6:00: BOS lead >99%, tied <1%, PHX <1%")
+    assert seen.errors == []
+
+
+def test_a_forecast_without_a_distribution_is_a_plain_fan(seen: Seen, board: RunningBoard) -> None:
+    board.add("score", GAME, score())
+    board.add("forecast", GAME, forecast())
+    page = seen.page
+    page.goto(board.url)
+    expect(page.locator(card(seen)).locator(trace("fan"))).to_have_count(1)
+    expect(page.locator(card(seen)).locator(trace("fan-50"))).to_have_count(0)
+    expect(page.locator(card(seen) + " .chances")).to_be_hidden()
+
+
 def test_an_outcome_outside_a_missed_game_and_a_revision_are_named(seen: Seen, board: RunningBoard) -> None:
     board.add("score", GAME, score())
     board.add("forecast", GAME, forecast(revision=2))
@@ -188,7 +226,7 @@ def test_every_chart_says_in_words_what_it_shows(seen: Seen, board: RunningBoard
     expect(seen.page.locator(".card")).to_have_count(8)
     labels = [chart.get_attribute("aria-label") for chart in seen.page.locator(".card > .plot .chart").all()]
     assert all(labels)
-    assert sum("interval" in (label or "") for label in labels) == 5
+    assert sum("interval" in (label or "") for label in labels) == 6
 
 
 def test_charts_are_plotlys_own_and_static_under_a_policy_without_inline_script(
@@ -198,7 +236,7 @@ def test_charts_are_plotlys_own_and_static_under_a_policy_without_inline_script(
         board.add(kind, game_id, data)
     page = seen.page
     page.goto(board.url)
-    expect(page.locator(trace("outcome-out"))).to_have_count(1)
+    expect(page.locator(trace("outcome-in"))).to_have_count(1)
     assert f"plotly.js v{page.evaluate('Plotly.version')}" in get_plotlyjs()[:100]
     assert page.locator(".modebar").count() == 0
     assert page.locator(".card .nsewdrag").count() == 0
