@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from models.history import POSSESSION_COLUMNS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,7 +18,8 @@ SEASON_TYPES = {"1": "preseason", "2": "regular", "3": "allstar", "4": "playoffs
 
 @dataclass(frozen=True, slots=True)
 class GameRow:
-    """One game. ``margins`` are margin(0)..margin(48), home minus away; None until the game is history.
+    """One game. ``margins`` are margin(0)..margin(48), home minus away; None until the game is history. ``possession``
+    is who has the ball at minutes 0..23: +1 home, -1 away, 0 loose; None when no plays are recorded.
 
     ``source`` is recorded, archive, simulated or live (the NBA's own feed); ``season`` 2022 is 2022-23.
     """
@@ -39,6 +42,7 @@ class GameRow:
     n_periods: int | None = None
     bubble_2020: bool = False
     score_method: str | None = None
+    possession: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,10 @@ def season_of(game_id: str) -> tuple[int, str]:
 def game_rows(frame: pd.DataFrame, source: str) -> Iterator[GameRow]:
     """Rows of a history frame (columns as games.parquet) as games of ``source``; all of them are final."""
     margins = frame[[f"diff_{minute:02d}" for minute in range(MINUTES)]].to_numpy(dtype="int64").tolist()
-    records = frame[[c for c in frame.columns if not c.startswith("diff_")]].to_dict("records")
+    held = frame.reindex(columns=list(POSSESSION_COLUMNS), fill_value=0).to_numpy(dtype="int64").tolist()
+    records = frame[[c for c in frame.columns if not c.startswith(("diff_", "poss_"))]].to_dict("records")
     finals = frame["diff_final"].tolist()
-    for record, path, final in zip(records, margins, finals, strict=True):
+    for record, path, ball, final in zip(records, margins, held, finals, strict=True):
         yield GameRow(
             game_id=str(record["game_id"]),
             source=source,
@@ -81,6 +86,7 @@ def game_rows(frame: pd.DataFrame, source: str) -> Iterator[GameRow]:
             away=str(record["away"]),
             status="final",
             margins=tuple(path),
+            possession=tuple(ball) if any(ball) else None,
             final_margin=int(final),
             home_24=_whole(record.get("home_score_24")),
             away_24=_whole(record.get("away_score_24")),

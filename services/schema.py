@@ -62,6 +62,7 @@ games = Table(
     Column("tip_at", MOMENT),
     Column("status", Text, nullable=False, server_default="scheduled"),
     Column("margins", ARRAY(SmallInteger)),
+    Column("possession", ARRAY(SmallInteger)),
     Column("final_margin", SmallInteger),
     Column("home_24", SmallInteger),
     Column("away_24", SmallInteger),

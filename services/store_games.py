@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, select, text
 
+from models.history import POSSESSION_COLUMNS
 from services.database import RowRefused, transaction
 from services.game_rows import MINUTES, GameRow, UpsertCounts, season_of
 from services.schema import games
@@ -32,6 +33,7 @@ _KEEP = (
     "away_final",
     "n_periods",
     "score_method",
+    "possession",
 )
 _TAKE = ("season", "season_type", "league_date", "home", "away")
 _NEW = {name: f"excluded.{name}" for name in _TAKE} | {
@@ -52,7 +54,8 @@ _UPSERT = text(
     SELECT {", ".join(_COLUMNS)} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
         game_id text, source text, season smallint, season_type text, league_date date, home text, away text,
         tip_at timestamptz, status text, margins smallint[], final_margin smallint, home_24 smallint, away_24 smallint,
-        home_final smallint, away_final smallint, n_periods smallint, bubble_2020 boolean, score_method text)
+        home_final smallint, away_final smallint, n_periods smallint, bubble_2020 boolean, score_method text,
+        possession smallint[])
     ON CONFLICT (game_id) DO UPDATE SET
         {", ".join(f"{name} = {value}" for name, value in _NEW.items())}, updated_at = clock_timestamp()
     WHERE (games.source = excluded.source OR games.margins IS NULL)
@@ -147,7 +150,7 @@ class GameStore:
 
         Ordered by (date, game_id). Columns: game_id, season, season_type, date, home, away, diff_00..diff_48,
         diff_final, home_score_24, away_score_24, home_score_final, away_score_final, n_periods, bubble_2020,
-        score_method, source.
+        score_method, source, poss_00..poss_23 (0 where no plays are recorded).
         """
         import numpy as np
         import pandas as pd
@@ -160,8 +163,10 @@ class GameStore:
         frame = pd.DataFrame({name: [getattr(row, name) for row in found] for name in _PLAIN})
         margins = np.array([row.margins for row in found], dtype=np.int16).reshape(len(found), MINUTES)
         paths = pd.DataFrame(margins, columns=[f"diff_{minute:02d}" for minute in range(MINUTES)])
+        held = np.array([row.possession or _UNKNOWN for row in found], dtype=np.int8).reshape(len(found), len(_UNKNOWN))
+        balls = pd.DataFrame(held, columns=list(POSSESSION_COLUMNS))
         whole = frame.rename(columns=_RENAMED)
-        return pd.concat([whole.iloc[:, :6], paths, whole.iloc[:, 6:]], axis=1)
+        return pd.concat([whole.iloc[:, :6], paths, whole.iloc[:, 6:], balls], axis=1)
 
 
 _SELECTED = tuple(games.c[name] for name in _COLUMNS)
@@ -169,6 +174,7 @@ _PLAIN = (
     "game_id", "season", "season_type", "league_date", "home", "away", "final_margin", "home_24", "away_24",
     "home_final", "away_final", "n_periods", "bubble_2020", "score_method", "source",
 )  # fmt: skip
+_UNKNOWN = [0] * len(POSSESSION_COLUMNS)
 _RENAMED = {
     "league_date": "date",
     "final_margin": "diff_final",
@@ -180,9 +186,10 @@ _RENAMED = {
 
 
 def _game(values: Mapping[str, Any]) -> GameRow:
-    margins = values.get("margins")
     try:
-        return GameRow(**{**values, "margins": None if margins is None else tuple(int(margin) for margin in margins)})
+        arrays = {name: values.get(name) for name in ("margins", "possession")}
+        whole = {name: None if held is None else tuple(int(value) for value in held) for name, held in arrays.items()}
+        return GameRow(**{**values, **whole})
     except (TypeError, ValueError) as error:
         raise RowRefused(f"game {values.get('game_id')!r} cannot be read: {error}") from error
 

@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from sqlalchemy import text
 
 from models.history import History
 from services.game_rows import season_of
+from services.history import recorded_games
 from services.store import RowRefused, Store, UpsertCounts, game_rows
 from tests.support.rows import GAME, NIGHT, game_row, history_row
 
@@ -115,8 +115,32 @@ def test_a_game_id_spells_its_season() -> None:
     assert season_of("0029900001") == (1999, "regular")
 
 
+def test_possession_is_kept_and_a_poll_never_empties_it(store: Store) -> None:
+    held = (0, *[1, -1, 0] * 7, 1, -1)
+    store.upsert_games([history_row(possession=held), history_row("0022200700")])
+    store.upsert_schedule(game_id=GAME, source="recorded", league_date=NIGHT, home="BOS", away="PHX", status="live")
+    kept = store.game(GAME)
+    assert kept is not None
+    assert kept.possession == held
+    history = History.from_frame(store.history_frame("recorded"))
+    assert history.game_id.tolist() == ["0022200700", GAME]
+    assert history.possession.tolist() == [[0] * 24, list(held)]
+
+
+@pytest.mark.parametrize("wrong", [(0,) * 23, (1,) * 24, (0, 2, *[0] * 22)])
+def test_possession_that_is_none_is_refused(store: Store, wrong: tuple[int, ...]) -> None:
+    with pytest.raises(RowRefused, match="possession"):
+        store.upsert_games([history_row(possession=wrong)])
+
+
+def test_a_history_loaded_again_gains_its_possession(store: Store) -> None:
+    store.upsert_games([history_row()])
+    assert store.upsert_games([history_row(possession=(0, *[1] * 23))]) == UpsertCounts(updated=1)
+    assert store.upsert_games([history_row(possession=(0, *[1] * 23))]) == UpsertCounts(unchanged=1)
+
+
 def test_recorded_history_survives_the_database_unchanged(store: Store, recorded: Path) -> None:
-    original = pd.read_parquet(recorded / "games.parquet")
+    original = recorded_games(recorded)
     counts = store.upsert_games(game_rows(original, "recorded"))
     assert counts == UpsertCounts(inserted=len(original))
     back = store.history_frame("recorded")
