@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -17,6 +18,10 @@ def predict(
     home: Annotated[str | None, typer.Option(help="home team, as BOS")] = None,
     away: Annotated[str | None, typer.Option(help="away team, as PHI")] = None,
     minute: Annotated[int | None, typer.Option(help="minutes played, and as many margins; unset: 18")] = None,
+    league_date: Annotated[
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="league date, US Eastern")
+    ] = None,
+    possession: Annotated[str | None, typer.Option(help="who has the ball: home or away")] = None,
     above: Annotated[list[float] | None, typer.Option(help="how likely a margin above this is; repeatable")] = None,
     level: Annotated[list[float] | None, typer.Option(help="a further interval, as 0.99; repeatable")] = None,
     as_json: Json = False,
@@ -29,7 +34,15 @@ def predict(
 
     with ForecasterClient(settings_with().forecaster_url) as client:
         answer = client.predict(
-            margins or [], alpha=alpha, home=home, away=away, minute=minute, above=above or (), levels=level or ()
+            margins or [],
+            alpha=alpha,
+            home=home,
+            away=away,
+            minute=minute,
+            date=league_date.date() if league_date else None,
+            possession=possession,
+            above=above or (),
+            levels=level or (),
         )
     if as_json:
         print_json(answer.model_dump(mode="json"))
