@@ -11,6 +11,7 @@ from models.game import (
     Status,
     Verdict,
     completed_minutes,
+    forecast_minute,
     half_over,
     halftime_score,
     official_due,
@@ -29,10 +30,12 @@ POLL_S = 5.0
 class LivePath:
     """The official pattern with its revisions, what the half came to, and how many distinct files were parsed.
 
+    ``minutes`` are the patterns that each minute was forecast from while it was the newest, with their revisions.
     ``first_held`` is who had the ball at minutes 0..23 when each was first seen to be over, ``held`` at the half.
     """
 
     patterns: tuple[tuple[int, ...], ...]
+    minutes: dict[int, list[tuple[int, ...]]]
     first_held: tuple[int, ...]
     held: tuple[int, ...]
     halftime_margin: int
@@ -58,6 +61,7 @@ def follow(script: Script, timeline: Timeline | None = None, *, every: int = 1) 
     polls = (timeline.count(script.tip_s + POLL_S * turn) for turn in range(3600))
     state: Snapshot | None = None
     patterns: list[tuple[int, ...]] = []
+    minutes: dict[int, list[tuple[int, ...]]] = {}
     first_held: list[int] = []
     files = 0
     for turn, (count, _) in enumerate(groupby(polls)):
@@ -71,6 +75,10 @@ def follow(script: Script, timeline: Timeline | None = None, *, every: int = 1) 
         first_held += [
             possession(state, minute) for minute in range(len(first_held), min(completed_minutes(state), 23) + 1)
         ]
+        if (minute := forecast_minute(state)) is not None:
+            made, seen = minutes.setdefault(minute, []), pattern(state, minute)
+            if not made or made[-1] != seen:
+                made.append(seen)
         if official_due(state) or (patterns and not half_over(state)):
             issued = pattern(state)
             if not patterns or patterns[-1] != issued:
@@ -78,7 +86,7 @@ def follow(script: Script, timeline: Timeline | None = None, *, every: int = 1) 
         if half_over(state):
             home, away = halftime_score(state)
             held = tuple(possession(state, minute) for minute in range(24))
-            return LivePath(tuple(patterns), tuple(first_held), held, home - away, files)
+            return LivePath(tuple(patterns), minutes, tuple(first_held), held, home - away, files)
     raise AssertionError(f"game {script.game_id} never came to its half")
 
 

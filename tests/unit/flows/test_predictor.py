@@ -4,145 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import cast
+from datetime import timedelta
 
 import pytest
 
 from flows import predictor as module
-from flows.announce import Announcer
-from flows.issue import ForecastIssuer
-from flows.lease import LeaseKeeper
-from flows.predictor import Predictor
-from models.game import Play, Snapshot, Status
-from services.broadcast import Event, EventError
+from models.game import Snapshot, Status
+from services.broadcast import EventError
 from services.client import ForecasterBroken
 from services.database import DatabaseNotReady, RowRefused
-from services.store import Outcome, StandingForecast, Store
-from services.store_rows import Actual, ActualResult
-from services.ticks import Tick
-from services.ticks_memory import MemoryTickStream
-
-GAME, OTHER = "0022200785", "0022200786"
-NIGHT = date(2023, 2, 3)
-AT = datetime(2023, 2, 4, 1, 0, tzinfo=UTC)
-
-
-def shown(game_id: str = GAME, t: float = 1090.0, *, ended: bool = False) -> Snapshot:
-    plays = (Play(1, 1, 60.0, 2, 0), Play(2, 2, t, 4, 0))
-    return Snapshot(game_id, "DET", "CHA", Status.LIVE, 2, t, ended, plays, AT, AT)
-
-
-def tick(snapshot: Snapshot, at: datetime = AT) -> Tick:
-    return Tick(snapshot.game_id, snapshot, NIGHT, "live", at)
-
-
-class FakeStore:
-    """Keeps one snapshot a game and its disposition; ``refuse`` is raised for the ticks of that game."""
-
-    def __init__(self) -> None:
-        self.heads: dict[str, Snapshot] = {}
-        self.decided: dict[str, str] = {}
-        self.refuse: dict[str, Exception] = {}
-
-    def ping(self) -> None:
-        """Here."""
-
-    def upsert_schedule(self, **_: object) -> None:
-        """Known."""
-
-    def latest_snapshot(self, game_id: str) -> Snapshot | None:
-        return self.heads.get(game_id)
-
-    def disposition(self, game_id: str) -> str | None:
-        return self.decided.get(game_id)
-
-    def latest_forecast(self, game_id: str, minute: int = 18) -> StandingForecast | None:
-        return None
-
-    def record_tick(self, one: Tick) -> bool:
-        if one.game_id in self.refuse:
-            raise self.refuse[one.game_id]
-        self.heads[one.game_id] = one.snapshot
-        return True
-
-    def record_disposition(self, game_id: str, disposition: str, reason: str) -> str:
-        if len(reason) > 500:
-            raise RowRefused("dispositions_reason_check")
-        return self.decided.setdefault(game_id, disposition)
-
-    def record_actual(
-        self, game_id: str, margin: int, home: int, away: int, *, state: str, source: str
-    ) -> ActualResult:
-        return ActualResult(Outcome.ALREADY, Actual(1, game_id, 0, margin, home, away, state, source, AT))
-
-    def settle(self, game_id: str) -> list[object]:
-        return []
-
-    def acquire_lease(self, name: str, holder: str, ttl_s: float) -> int | None:
-        return 1
-
-    def release_lease(self, name: str, holder: str) -> bool:
-        return True
-
-
-@dataclass
-class FakeIssuer:
-    """Notes what was asked for and decides the game."""
-
-    store: FakeStore
-    asked: list[Tick] = field(default_factory=list)
-    broken: Exception | None = None
-
-    def issue(self, one: Tick, pattern: tuple[int, ...], *, minute: int, revision: int) -> StandingForecast | None:
-        self.asked.append(one)
-        if self.broken is not None:
-            raise self.broken
-        self.store.decided.setdefault(one.game_id, "forecast")
-        return None
-
-
-class Silent:
-    """Nobody listens; ``broken`` is raised instead."""
-
-    broken: Exception | None = None
-
-    def publish(self, event: Event) -> str:
-        if self.broken is not None:
-            raise self.broken
-        return "1-0"
-
-
-@dataclass
-class Bench:
-    """A predictor with everything around it in memory; its clock stands still until a test moves it."""
-
-    speed: float = 1.0
-    store: FakeStore = field(default_factory=FakeStore)
-    stream: MemoryTickStream = field(default_factory=MemoryTickStream)
-    heard: Silent = field(default_factory=Silent)
-    now: datetime = AT
-
-    def __post_init__(self) -> None:
-        self.issuer = FakeIssuer(self.store)
-        self.predictor = Predictor(
-            cast(Store, self.store),
-            self.stream,
-            cast(ForecastIssuer, self.issuer),
-            Announcer(self.heard),
-            LeaseKeeper(self.store, "predictor", "test:1"),
-            consumer="predictor",
-            speed=self.speed,
-            now=lambda: self.now,
-        )
-
-    def see(self, *snapshots: Snapshot) -> None:
-        for snapshot in snapshots:
-            self.stream.publish(tick(snapshot))
-
-    def step(self) -> None:
-        self.predictor.step(block_ms=0)
+from tests.support.predictor_bench import AT, GAME, OTHER, Bench, shown
 
 
 def test_a_snapshot_past_6_00_is_forecast_and_acknowledged() -> None:
@@ -183,7 +54,7 @@ def test_a_game_whose_snapshot_was_too_old_is_forecast_from_the_next_one() -> No
     bench.see(shown(t=1090.0))
     bench.now = AT + timedelta(minutes=10)
     bench.step()
-    bench.stream.publish(tick(shown(t=1100.0), bench.now))
+    bench.see(shown(t=1100.0))
     bench.step()
     assert [one.snapshot.t for one in bench.issuer.asked] == [1100.0]
     assert bench.stream.backlog() == 0
