@@ -145,7 +145,7 @@ def _distribution(forecast: Forecast, intervals: list[LevelInterval], request: P
 def _intervals(ensemble: Ensemble, forecast: Forecast, request: PredictRequest) -> list[LevelInterval]:
     """The usual levels as far as the calibration set goes, and all that were asked for. Raises RequestRefused."""
     case = ensemble.case(forecast.minute, forecast.rating is not None, forecast.possession)
-    games = ensemble.calibration[case]
+    games = ensemble.adaptive[case]
     intervals = []
     for level in sorted({*LEVELS, *request.levels}):
         try:

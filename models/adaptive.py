@@ -127,19 +127,23 @@ class Adaptive:
         """Half-width of the interval at ``alpha`` for a forecast of scale 1. Raises CalibrationTooSmall, BadAlpha."""
         return self.calibration.quantile(self.corrected(alpha))
 
-    def update(self, day: Settled) -> Adaptive:
-        """After a league date: its misses are in the ledger, its scores in the set. Raises ValueError for a game the
-        set already holds."""
-        scores = nonconformity(day.residuals, day.scales)
+    def strays(self, scores: Floats) -> Floats:
+        """By how many more than promised the intervals miss games of these ``scores`` float64[k]: float64[levels]."""
         stray = np.zeros(len(ALPHAS))
         for place, alpha in enumerate(ALPHAS):
             # A level that was refused promised nothing.
             if games_needed(alpha) <= len(self.calibration):
                 stray[place] = np.count_nonzero(scores > self.half_width(alpha)) - alpha * len(scores)
+        return stray
+
+    def update(self, day: Settled) -> Adaptive:
+        """After a league date: its misses are in the ledger, its scores in the set. Raises ValueError for a game the
+        set already holds."""
+        scores = nonconformity(day.residuals, day.scales)
         return replace(
             self,
             calibration=self.calibration.rolled(day.game_ids, day.residuals, self.window, day.scales),
-            ledger=self.ledger.after(day.season, len(scores), stray),
+            ledger=self.ledger.after(day.season, len(scores), self.strays(scores)),
         )
 
 

@@ -78,7 +78,7 @@ def take_apart(ensemble: Ensemble) -> tuple[Arrays, dict[str, Any]]:
         "weights": {_rated_name(rated): asdict(weights) for rated, weights in mixture.weights.items()},
         "possession_value": mixture.possession_value,
         "neighbours": memory.neighbours,
-        "ledgers": [{**case._asdict(), **games.ledger.as_dict()} for case, games in sets.items()],
+        "ledgers": {str(minute): ledger.as_dict() for minute, ledger in ensemble.ledgers.items()},
         "ratings": {
             "params": asdict(ratings.params),
             "season": ratings.season,
@@ -102,7 +102,7 @@ def put_together(arrays: Arrays, manifest: Manifest) -> Ensemble:
             courts=body["ratings"]["courts"],
             last_played={team: date.fromisoformat(day) for team, day in body["ratings"]["last_played"].items()},
         )
-        ledgers = {Case(*(one[name] for name in Case._fields)): Ledger.from_dict(one) for one in body["ledgers"]}
+        ledgers = {int(minute): Ledger.from_dict(ledger) for minute, ledger in body["ledgers"].items()}
         neighbours, possession_value = int(body["neighbours"]), float(body["possession_value"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadManifest(f"weights, possession, ratings or neighbours are not usable: {error!r}") from error
@@ -111,7 +111,8 @@ def put_together(arrays: Arrays, manifest: Manifest) -> Ensemble:
         return Ensemble(
             mixture=Mixture(_dejavu(arrays, neighbours), lstm, weights, possession_value),
             ratings=ratings,
-            calibration=_calibration(arrays, ledgers),
+            calibration=_calibration(arrays),
+            ledgers=ledgers,
             source=manifest.source,
             trained_through=manifest.trained_through,
         )
@@ -155,20 +156,17 @@ def _dejavu(arrays: Arrays, neighbours: int) -> Dejavu:
     )
 
 
-def _calibration(arrays: Arrays, ledgers: Mapping[Case, Ledger]) -> dict[Case, Calibration]:
+def _calibration(arrays: Arrays) -> dict[Case, Calibration]:
     columns = {name.removeprefix("calibration_"): array for name, array in arrays.items() if "calibration_" in name}
     if len({len(column) for column in columns.values()}) != 1:
         raise BadArray("the calibration arrays have different lengths")
     game_ids = _text(columns["game_id"])
     states = zip(*(columns[name].tolist() for name in Case._fields), strict=True)
-    cases = sorted({Case(*state) for state in states})
-    if set(cases) != set(ledgers):
-        raise BadArray(f"{len(ledgers)} ledgers for {len(cases)} calibration sets: each set needs its own")
     sets: dict[Case, Calibration] = {}
-    for case in cases:
+    for case in sorted({Case(*state) for state in states}):
         rows = np.logical_and.reduce([columns[name] == value for name, value in case._asdict().items()])
         errors = CalibrationSet(tuple(game_ids[rows].tolist()), columns["residual"][rows])
-        sets[case] = Calibration(errors, columns["below"][rows], columns["upto"][rows], ledgers[case])
+        sets[case] = Calibration(errors, columns["below"][rows], columns["upto"][rows])
     return sets
 
 

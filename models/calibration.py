@@ -6,16 +6,16 @@ each minute and each state of knowledge, and with every error where the outcome 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adaptive import WINDOW, Adaptive, Ledger, Settled
-from models.conformal import CalibrationSet
+from models.adaptive import ALPHAS, WINDOW, Adaptive, Ledger
+from models.conformal import CalibrationSet, nonconformity
 from models.shape import correction
 
 Floats = NDArray[np.float64]
@@ -40,8 +40,7 @@ class Miss(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """``errors`` of n games, oldest first; ``below`` and ``upto`` float64[n], the ends of their PITs, in 0..1;
-    ``ledger`` of the season's misses so far.
+    """``errors`` of n games, oldest first; ``below`` and ``upto`` float64[n], the ends of their PITs, in 0..1.
 
     Raises ValueError when they do not belong together.
     """
@@ -49,7 +48,6 @@ class Calibration:
     errors: CalibrationSet
     below: Floats
     upto: Floats
-    ledger: Ledger = field(default_factory=Ledger)
 
     def __post_init__(self) -> None:
         if not self.below.shape == self.upto.shape == self.errors.residuals.shape:
@@ -61,32 +59,41 @@ class Calibration:
         return len(self.errors)
 
     @cached_property
-    def adaptive(self) -> Adaptive:
-        """The interval's part: the set of errors and the ledger of misses."""
-        return Adaptive(self.errors, self.ledger)
-
-    @cached_property
     def correction(self) -> Floats:
-        """The distribution's part: the map that calibrates a shape."""
+        """The map that calibrates a shape."""
         return correction(self.below, self.upto)
 
-    def half_width(self, alpha: float) -> float:
-        """Half-width of the interval at ``alpha``, points. Raises CalibrationTooSmall, BadAlpha."""
-        return self.adaptive.half_width(alpha)
-
-    def after(self, season: int, day: Sequence[Miss], window: int = WINDOW) -> Calibration:
+    def rolled(self, day: Sequence[Miss], window: int = WINDOW) -> Calibration:
         """With the games of one settled league date; only the newest ``window`` games are kept."""
-        residuals = np.array([miss.residual for miss in day], dtype=np.float64)
-        settled = Settled(season, [miss.game_id for miss in day], residuals, np.ones(len(day)))
-        learned = replace(self.adaptive, window=window).update(settled)
+        ids, residuals = [miss.game_id for miss in day], [miss.residual for miss in day]
         return Calibration(
-            learned.calibration,
+            self.errors.rolled(ids, residuals, window),
             np.concatenate([self.below, [miss.below for miss in day]])[-window:],
             np.concatenate([self.upto, [miss.upto for miss in day]])[-window:],
-            learned.ledger,
         )
 
     def content(self) -> bytes:
-        """Games, errors, PITs and ledger as bytes, for a digest."""
-        numbers = np.concatenate([self.below, self.upto, self.ledger.stray, [self.ledger.games]]).astype("<f8")
-        return self.errors.content() + numbers.tobytes() + str(self.ledger.season).encode()
+        """Games, errors and PITs as bytes, for a digest."""
+        return self.errors.content() + np.concatenate([self.below, self.upto]).astype("<f8").tobytes()
+
+
+def after_date(
+    sets: Mapping[Case, Calibration],
+    ledger: Ledger,
+    season: int,
+    asked: Mapping[str, Case],
+    misses: Mapping[Case, Sequence[Miss]],
+    window: int = WINDOW,
+) -> tuple[dict[Case, Calibration], Ledger]:
+    """One minute's calibration after a league date: (the sets of ``misses`` with the date's games, the ledger).
+
+    ``asked`` says in which case each game was forecast; the ledger counts it there, with the interval it had in the
+    evening. ``misses`` has the errors in every case, asked or not: all sets learn from all games they may. Raises
+    ValueError for a game a set already holds.
+    """
+    stray = np.zeros(len(ALPHAS))
+    for case in sorted(set(asked.values())):
+        residuals = np.array([miss.residual for miss in misses[case] if asked[miss.game_id] == case])
+        stray += Adaptive(sets[case].errors, ledger).strays(nonconformity(residuals))
+    rolled = {case: sets[case].rolled(day, window) for case, day in misses.items()}
+    return rolled, ledger.after(season, len(asked), stray)

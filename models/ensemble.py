@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from models.adaptive import Adaptive, Ledger
 from models.batch import Batch
 from models.calibration import Calibration, Case
 from models.conformal import prediction_set
@@ -41,7 +42,8 @@ class Ensemble:
     """Everything a forecast is computed from. Immutable; ``dataclasses.replace`` makes a changed one.
 
     ``source`` says what kind of games it learned, ``trained_through`` the date of the newest of them, calibration
-    included. ``calibration`` has each minute with and without a rating, and with possession or not at all. Raises
+    included. ``calibration`` has each minute with and without a rating, and with possession or not at all; ``ledgers``
+    by minute what the season has missed so far, in all states of knowledge together, since its promise is one. Raises
     ValueError when a part is missing or a calibration game is also a game Dejavu remembers.
     """
 
@@ -50,6 +52,7 @@ class Ensemble:
     calibration: Mapping[Case, Calibration]
     source: str
     trained_through: date
+    ledgers: Mapping[int, Ledger] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
@@ -65,6 +68,10 @@ class Ensemble:
             seen = remembered.intersection(games.errors.game_ids)
             if seen:
                 raise ValueError(f"game {min(seen)} calibrates {case} but was also used to fit: leave it out of one")
+        if not set(self.ledgers) <= minutes:
+            raise ValueError(f"ledgers of minutes {sorted(set(self.ledgers) - minutes)}, which have no calibration")
+        ledgers = {minute: self.ledgers.get(minute, Ledger()) for minute in sorted(minutes)}
+        object.__setattr__(self, "ledgers", MappingProxyType(ledgers))
         object.__setattr__(self, "calibration", MappingProxyType(dict(sorted(self.calibration.items()))))
 
     @property
@@ -79,8 +86,8 @@ class Ensemble:
 
     @cached_property
     def calibration_id(self) -> str:
-        """Names the calibration games and their errors, whatever alpha is asked: 16 hex digits."""
-        digest = hashlib.sha256()
+        """Names the calibration games, their errors and what was missed since: 16 hex digits."""
+        digest = hashlib.sha256(repr(sorted(self.ledgers.items())).encode())
         for case, games in self.calibration.items():
             digest.update(f"{case.minute} {case.rated} {case.possession} ".encode())
             digest.update(hashlib.sha256(games.content()).digest())
@@ -97,8 +104,8 @@ class Ensemble:
         """
         margins = checked_pattern(pattern, minute)
         level, known, ball = checked_alpha(alpha), checked_rating(rating), checked_possession(possession)
-        calibration = self.calibration[self.case(minute, known is not None, ball)]
-        half_width = calibration.half_width(level)
+        case = self.case(minute, known is not None, ball)
+        calibration, half_width = self.calibration[case], self.adaptive[case].half_width(level)
         now, path, mixture = persistence(margins), np.array([0.0, *margins]), self.mixture
         near = mixture.dejavu.look(path[1:], known, SIMILAR_GAMES)
         learned = mixture.lstm.change(path, known)
@@ -165,11 +172,17 @@ class Ensemble:
             raise UnsupportedMinute(f"minute {minute}: this model answers at minute {known}")
         return case
 
+    @cached_property
+    def adaptive(self) -> Mapping[Case, Adaptive]:
+        """What gives the intervals: each calibration set, corrected by its minute's ledger."""
+        sets = self.calibration.items()
+        return {case: Adaptive(games.errors, self.ledgers[case.minute]) for case, games in sets}
+
     def warm(self) -> None:
         """Compute now what the first forecast would otherwise wait for."""
         self.mixture.dejavu.warm()
-        for games in self.calibration.values():
-            _ = games.half_width(0.5), games.errors.sd, games.correction
+        for case, games in self.calibration.items():
+            _ = self.adaptive[case].corrected(0.5), games.errors.scores, games.errors.sd, games.correction
 
 
 def _distribution(now: int, shape: Floats) -> MarginDistribution:

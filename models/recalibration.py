@@ -6,7 +6,7 @@ new ensemble with a new calibration id. The same games handed over again are not
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,9 +15,9 @@ from itertools import product
 import numpy as np
 
 from models.adaptive import WINDOW
-from models.calibration import Case, Miss
+from models.calibration import Case, Miss, after_date
 from models.ensemble import Ensemble
-from models.forecast import persistence
+from models.forecast import checked_pattern, persistence
 from models.history import Result
 from models.ratings import season_of
 from models.shape import pit_ends
@@ -77,45 +77,62 @@ def recalibrate(
 
     Each set keeps its newest ``window`` games; its ledger of misses counts each league date as it would have been
     forecast the evening before. A game already in the set, and a result of a date the ratings already hold, is left
-    out, so games may be handed over again. A game settled without a rating
-    or possession goes to the sets without it only. Raises TooFewSettled when fewer than ``minimum`` games are new,
-    RecalibrationError for a game that fitted the model, ForecastError for a pattern that is none.
+    out, so games may be handed over again. A game settled without a rating or possession goes to the sets without it
+    only. Raises TooFewSettled when fewer than ``minimum`` games are new, RecalibrationError for a game that fitted the
+    model, ForecastError for a pattern that is none.
     """
     if window < 1:
         raise RecalibrationError(f"window is {window}: a calibration set keeps at least 1 game")
-    known = {case: set(games.errors.game_ids) for case, games in ensemble.calibration.items()}
     remembered = set(ensemble.mixture.dejavu.game_id.tolist())
-    new: dict[Case, dict[date, list[Miss]]] = defaultdict(lambda: defaultdict(list))
+    known = {case: set(games.errors.game_ids) for case, games in ensemble.calibration.items()}
+    days: dict[date, dict[int, list[SettledGame]]] = defaultdict(lambda: defaultdict(list))
     for game in sorted(settled, key=lambda game: (game.date, game.game_id)):
         if game.game_id in remembered:
             raise RecalibrationError(f"game {game.game_id} fitted this model: it cannot calibrate it, leave it out")
-        for rating, possession in product({None, game.rating}, {0, game.possession}):
-            case = Case(game.minute, rating is not None, possession != 0)
-            if game.game_id not in known.get(case, {game.game_id}):
-                known[case].add(game.game_id)
-                new[case][game.date].append(_miss(ensemble, game, rating, possession))
-    fresh = {miss.game_id for days in new.values() for day in days.values() for miss in day}
+        checked_pattern(game.pattern, game.minute)
+        if game.game_id not in known[_asked(ensemble, game)]:
+            days[game.date][game.minute].append(game)
+    fresh = {game.game_id for minutes in days.values() for games in minutes.values() for game in games}
     if len(fresh) < minimum:
         raise TooFewSettled(len(fresh), minimum)
-    calibration = dict(ensemble.calibration)
-    added = dropped = 0
-    for case, days in new.items():
-        for day in sorted(days):
-            season = season_of(days[day][0].game_id)
-            calibration[case] = calibration[case].after(season, days[day], window)
-        count = sum(len(day) for day in days.values())
-        added = max(added, count)
-        dropped = max(dropped, len(ensemble.calibration[case]) + count - len(calibration[case]))
+    calibration, ledgers = dict(ensemble.calibration), dict(ensemble.ledgers)
+    added: Counter[Case] = Counter()
+    for minutes in days.values():
+        for minute, games in minutes.items():
+            misses = _misses(ensemble, games)
+            asked = {game.game_id: _asked(ensemble, game) for game in games}
+            season = season_of(games[0].game_id)
+            rolled, ledgers[minute] = after_date(calibration, ledgers[minute], season, asked, misses, window)
+            calibration |= rolled
+            added.update({case: len(day) for case, day in misses.items()})
     as_of = ensemble.ratings_as_of
     unseen = [result for result in results if as_of is None or result.date > as_of]
     newest = max((game.date for game in settled if game.game_id in fresh), default=ensemble.trained_through)
     changed = replace(
         ensemble,
         calibration=calibration,
+        ledgers=ledgers,
         ratings=ensemble.ratings.update(*unseen),
         trained_through=max(ensemble.trained_through, newest),
     )
-    return Recalibration(changed, ensemble.calibration_id, added, dropped, len(unseen))
+    dropped = (len(ensemble.calibration[case]) + new - len(calibration[case]) for case, new in added.items())
+    most = max(added.values(), default=0)
+    return Recalibration(changed, ensemble.calibration_id, most, max(dropped, default=0), len(unseen))
+
+
+def _misses(ensemble: Ensemble, games: Sequence[SettledGame]) -> dict[Case, list[Miss]]:
+    """The games' errors in every state of knowledge that is a part of what was known of them."""
+    out: dict[Case, list[Miss]] = defaultdict(list)
+    for game in games:
+        for rating, possession in product({None, game.rating}, {0, game.possession}):
+            case = Case(game.minute, rating is not None, possession != 0)
+            if case in ensemble.calibration:
+                out[case].append(_miss(ensemble, game, rating, possession))
+    return out
+
+
+def _asked(ensemble: Ensemble, game: SettledGame) -> Case:
+    return ensemble.case(game.minute, game.rating is not None, game.possession)
 
 
 def _miss(ensemble: Ensemble, game: SettledGame, rating: float | None, possession: int) -> Miss:

@@ -52,8 +52,8 @@ def test_the_points_stay_and_the_calibration_id_changes() -> None:
 
 def test_larger_errors_widen_the_interval() -> None:
     wild = [settled(number, actual=60.0) for number in range(20)]
-    before = ENSEMBLE.calibration[RATED].half_width(0.1)
-    assert recalibrate(ENSEMBLE, wild).ensemble.calibration[RATED].half_width(0.1) > before
+    before = ENSEMBLE.adaptive[RATED].half_width(0.1)
+    assert recalibrate(ENSEMBLE, wild).ensemble.adaptive[RATED].half_width(0.1) > before
 
 
 def test_other_minutes_keep_their_calibration() -> None:
@@ -131,7 +131,7 @@ def test_nights_handed_over_together_count_as_if_each_had_been_settled_alone() -
     nights = [replace(game, date=NIGHT + dt.timedelta(days=place // 4)) for place, game in enumerate(GAMES)]
     apart = recalibrate(recalibrate(ENSEMBLE, nights[:4], minimum=1).ensemble, nights[4:], minimum=1).ensemble
     assert apart.calibration_id == recalibrate(ENSEMBLE, nights).ensemble.calibration_id
-    ledger = apart.calibration[RATED].ledger
+    ledger = apart.ledgers[18]
     assert (ledger.season, ledger.games) == (2018, 8)
 
 
