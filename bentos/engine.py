@@ -152,5 +152,5 @@ def sentence(error: Exception | str) -> str:
 
 
 def _fingerprint(request: PredictRequest) -> str:
-    body = request.model_dump(exclude={"request_id"})
+    body = request.model_dump(mode="json", exclude={"request_id"})
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

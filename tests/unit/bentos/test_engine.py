@@ -12,7 +12,7 @@ import pytest
 
 from bentos.answering import ServedModel
 from bentos.champion import NoModelError
-from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused
+from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused, read_request
 from bentos.database import Database, DatabaseDownError
 from bentos.engine import Engine
 from models.forecast import BrokenForecast, Forecast, Interval
@@ -52,6 +52,18 @@ def test_answer_is_on_disk_before_it_is_given(engine: Engine, tmp_path: Path) ->
     body = json.loads(engine.predict(REQUEST, None))
     (row,) = on_disk(engine, tmp_path)
     assert row["id"] == body["prediction_id"]
+
+
+def test_a_request_with_all_its_fields_is_answered_and_kept(engine: Engine, tmp_path: Path) -> None:
+    fields = {
+        "pattern": [1.0] * 18, "minute": 18, "alpha": 0.1, "home": "BOS", "away": "NYK", "game_id": "0022190001",
+        "date": "2022-01-28", "possession": "away", "above": [-3, 5.5], "levels": [0.6], "request_id": "all:1",
+    }  # fmt: skip
+    assert set(fields) == set(PredictRequest.model_fields)
+    request = read_request(PredictRequest, json.dumps(fields).encode())
+    body = engine.predict(request, None)
+    assert engine.predict(request, None) == body
+    assert on_disk(engine, tmp_path)[0]["context"] == json.loads(body)["context"]
 
 
 def test_without_a_key_every_call_is_a_prediction_of_its_own(engine: Engine) -> None:
