@@ -20,7 +20,8 @@ import structlog
 from flows import wiring
 from flows.lease import LeaseKeeper, holder_name
 from flows.presence import Presence
-from models.game import Snapshot, Status, Verdict, supersedes
+from models.game import Snapshot, Status
+from models.succession import Verdict, supersedes
 from services.feed import Fetched
 from services.feed_backoff import Backoff
 from services.feed_errors import (

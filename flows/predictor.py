@@ -26,7 +26,7 @@ from flows.issue import ForecastIssuer
 from flows.lease import LeaseKeeper, holder_name
 from flows.predict_state import GameState, PredictCounts, Work
 from flows.presence import Presence
-from models.game import Verdict, supersedes
+from models.succession import Verdict, supersedes
 from services.settings import get_settings
 from services.store import DatabaseUnavailable, RowRefused, Store, StoreError
 from services.telemetry import configure_logging

@@ -9,7 +9,6 @@ from itertools import groupby
 from models.game import (
     Snapshot,
     Status,
-    Verdict,
     completed_minutes,
     forecast_minute,
     half_over,
@@ -17,8 +16,8 @@ from models.game import (
     official_due,
     pattern,
     possession,
-    supersedes,
 )
+from models.succession import Verdict, supersedes
 from services.replay_slate import Script
 from services.replay_timeline import Timeline, build_timeline
 from services.wire import ScoreboardGame, parse_playbyplay

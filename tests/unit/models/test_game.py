@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,6 @@ from models.game import (
     Snapshot,
     SnapshotError,
     Status,
-    Verdict,
     completed_minutes,
     essential_plays,
     forecast_minute,
@@ -21,7 +20,6 @@ from models.game import (
     official_due,
     pattern,
     possession,
-    supersedes,
 )
 
 AT = datetime(2023, 2, 4, 1, 0, tzinfo=UTC)
@@ -167,60 +165,3 @@ def test_the_halftime_score_is_the_last_of_the_second_period() -> None:
 
 def test_a_final_game_is_past_its_half() -> None:
     assert half_over(replace(snapshot(), status=Status.FINAL))
-
-
-class TestSupersedes:
-    base = snapshot(Play(5, 1, 100.0, 2, 0))
-
-    def test_the_first_snapshot_is_new(self) -> None:
-        assert supersedes(None, self.base) is Verdict.NEW
-
-    def test_an_equal_one_is_the_same(self) -> None:
-        assert supersedes(self.base, replace(self.base, edited_at=AT + timedelta(1))) is Verdict.SAME
-
-    def test_more_game_time_is_new(self) -> None:
-        assert supersedes(self.base, replace(self.base, t=101.0)) is Verdict.NEW
-
-    def test_an_older_copy_is_stale(self) -> None:
-        assert supersedes(self.base, snapshot(t=50.0)) is Verdict.STALE
-
-    def test_a_score_taken_back_at_the_same_clock_is_a_correction_when_its_edit_is_newer(self) -> None:
-        back = replace(self.base, plays=(), edited_at=AT + timedelta(seconds=30))
-        assert supersedes(self.base, back) is Verdict.CORRECTION
-
-    def test_the_same_clock_with_fewer_plays_and_no_newer_edit_is_stale(self) -> None:
-        assert supersedes(self.base, replace(self.base, plays=())) is Verdict.STALE
-
-    def test_a_corrected_score_within_the_same_second_of_edits_is_a_correction(self) -> None:
-        corrected = replace(self.base, plays=(Play(5, 1, 100.0, 3, 0),))
-        assert supersedes(self.base, corrected) is Verdict.CORRECTION
-
-    def test_the_same_plays_with_an_older_edit_and_another_score_are_stale(self) -> None:
-        older = replace(self.base, plays=(Play(5, 1, 100.0, 3, 0),), edited_at=AT - timedelta(seconds=1))
-        assert supersedes(self.base, older) is Verdict.STALE
-
-    def test_a_free_throw_at_a_stopped_clock_is_new(self) -> None:
-        more = replace(self.base, plays=(*self.base.plays, Play(6, 1, 100.0, 3, 0)))
-        assert supersedes(self.base, more) is Verdict.NEW
-
-    def test_time_put_back_on_the_clock_is_a_correction_when_its_edit_is_newer(self) -> None:
-        back = replace(self.base, t=98.0, edited_at=AT + timedelta(seconds=30))
-        assert supersedes(self.base, back) is Verdict.CORRECTION
-
-    def test_a_game_that_is_broken_off_is_new_and_so_is_its_resumption(self) -> None:
-        playing = snapshot(t=400.0)
-        postponed = replace(playing, status=Status.POSTPONED, period=0, t=0.0, plays=(), event_at=None, edited_at=None)
-        assert supersedes(playing, postponed) is Verdict.NEW
-        assert supersedes(postponed, playing) is Verdict.NEW
-        assert supersedes(replace(playing, status=Status.FINAL), postponed) is Verdict.STALE
-
-    def test_who_has_the_ball_may_change_without_a_change_of_margins(self) -> None:
-        held = replace(self.base, possessions=(0, 1))
-        loose = replace(held, possessions=(0, 0), edited_at=AT + timedelta(seconds=1))
-        assert supersedes(held, loose) is Verdict.CORRECTION
-        assert supersedes(loose, held) is Verdict.STALE
-        assert margins(held) == margins(loose)
-
-    def test_two_games_cannot_be_compared(self) -> None:
-        with pytest.raises(SnapshotError, match="two games"):
-            supersedes(self.base, replace(self.base, game_id="0022200002"))

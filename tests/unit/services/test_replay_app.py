@@ -5,7 +5,8 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from models.game import Snapshot, Status, Verdict, pattern, supersedes
+from models.game import Snapshot, Status, pattern
+from models.succession import Verdict, supersedes
 from services.feed import FeedClient
 from services.feed_errors import (
     FeedBlocked,

@@ -3,7 +3,8 @@ from itertools import pairwise
 
 import pytest
 
-from models.game import Snapshot, Verdict, half_over, halftime_score, margins, supersedes
+from models.game import Snapshot, half_over, halftime_score, margins
+from models.succession import Verdict, supersedes
 from services.replay_overtime import cast, with_overtime
 from services.replay_rules import parse_rules
 from services.replay_slate import Script
