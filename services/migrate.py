@@ -49,8 +49,8 @@ def current(url: str) -> str | None:
         engine.dispose()
 
 
-def upgrade(url: str) -> str:
-    """Run what is missing, all or nothing, in one transaction; the revision then in force.
+def upgrade(url: str, revision: str = "head") -> str:
+    """Run what is missing up to ``revision``, all or nothing, in one transaction; the revision then in force.
 
     Raises MigrationError when the database is newer than this code, DatabaseUnavailable when it cannot be reached.
     """
@@ -68,7 +68,7 @@ def upgrade(url: str) -> str:
                     f"the database is at revision {present}, which this code does not know: update the code"
                 )
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
         return _current(engine) or ""
     finally:
         engine.dispose()

@@ -50,6 +50,44 @@ def test_processes_that_migrate_at_once_wait_for_each_other(postgres_server: Pos
     assert {out.decode().strip() for out, _ in said} == {migrate.expected()}
 
 
+FIRST = """
+INSERT INTO games (game_id, source, season, season_type, league_date, home, away)
+VALUES ('0022200781', 'recorded', 2022, 'regular', '2023-02-03', 'BOS', 'PHX');
+INSERT INTO predictions (id, request_id, game_id, minute, pattern, context, alpha, point, lower, upper, components,
+    model_version, model_digest, calibration_id, code_version, created_at)
+SELECT gen_random_uuid(), 'r' || place, '0022200781', 18, array_fill(place::float, ARRAY[18]), '{}', 0.05, 4.5, -6.5,
+    15.5, '{}', '3', repeat('ab', 32), 'cal-' || place, 'test', now() FROM generate_series(1, 2) place;
+INSERT INTO official_forecasts (game_id, minute, revision, prediction_id, tick_digest, persistence, forecast_at)
+SELECT game_id, minute, right(request_id, 1)::int - 1, id, repeat('ab', 16), 3, now()
+FROM predictions ORDER BY request_id;
+INSERT INTO dispositions VALUES ('0022200781', 'forecast', 'made');
+INSERT INTO actuals (game_id, revision, margin, state, source) VALUES ('0022200781', 0, 7, 'final', 'feed');
+INSERT INTO settlements (official_id, actual_id, error, covered, persistence_error) VALUES (2, 1, 2.5, true, 4);
+"""
+
+
+def test_forecasts_of_the_first_tables_stay_what_they_were(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    migrate.upgrade(url, "0001")
+    with Store.open(url) as store:
+        with transaction(store.engine) as connection:
+            connection.execute(text(FIRST))
+        assert migrate.upgrade(url) == migrate.expected()
+        with transaction(store.engine) as connection:
+            query = "SELECT id, minute, revision, role, model_version, calibration_id FROM forecasts ORDER BY id"
+            assert connection.execute(text(query)).all() == [
+                (1, 18, 0, "champion", "3", "cal-1"), (2, 18, 1, "champion", "3", "cal-2"),
+            ]  # fmt: skip
+        standing = store.latest_forecast("0022200781")
+        assert standing is not None
+        assert (standing.forecast_id, standing.revision, standing.pattern[-1]) == (2, 1, 2.0)
+        [game] = store.night(game_row().league_date).games
+        assert (game.disposition, game.settlement and game.settlement.error) == ("forecast", 2.5)
+        assert store.settle("0022200781") == []
+        with pytest.raises(StoreError, match="append-only"), transaction(store.engine) as connection:
+            connection.execute(text("DELETE FROM forecasts"))
+
+
 def test_tables_in_code_and_database_are_the_same(database_url: str) -> None:
     engine = create_engine(database_url)
     with engine.connect() as connection:

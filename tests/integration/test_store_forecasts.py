@@ -1,4 +1,4 @@
-"""Predictions, official forecasts and dispositions on the real PostgreSQL."""
+"""Predictions, forecasts of every minute and dispositions on the real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from services.store import Outcome, PredictionRow, RowRefused, Store, StoreError, UnknownGame
-from tests.support.rows import GAME, forecast_row, game_row, identity, prediction_row
+from tests.support.rows import GAME, at_minute, forecast_row, game_row, identity, prediction_row
 
 
 @pytest.fixture
@@ -94,6 +95,76 @@ def test_a_revision_stands_above_the_first_forecast(known: Store) -> None:
     assert latest is not None
     assert (latest.revision, latest.persistence, latest.prediction.point) == (1, 5, 6.0)
     assert count(known, "forecasts") == 2
+
+
+def test_forecasts_of_other_minutes_stand_beside_the_official_one_and_decide_nothing(known: Store) -> None:
+    for minute in (0, 7, 23):
+        result = known.record_forecast(*at_minute(minute))
+        assert (result.outcome, result.disposition) == (Outcome.RECORDED, None)
+    assert known.disposition(GAME) is None
+    assert known.latest_forecast(GAME) is None
+    known.record_forecast(prediction_row(), forecast_row())
+    standing = [known.latest_forecast(GAME, minute) for minute in (0, 7, 18, 23)]
+    assert [each and (each.minute, each.persistence, len(each.pattern)) for each in standing] == [
+        (0, 0, 0), (7, 3, 7), (18, 3, 18), (23, 3, 23),
+    ]  # fmt: skip
+    assert count(known, "forecasts") == 4
+    assert count(known, "official_forecasts") == 1
+
+
+@pytest.mark.parametrize("minute", [7, 18])
+def test_an_attempt_repeated_across_a_change_of_champion_finds_the_first_forecast(known: Store, minute: int) -> None:
+    pattern = (3.0,) * minute
+    first = known.record_forecast(prediction_row(minute=minute, pattern=pattern), at_minute(minute)[1])
+    changed = prediction_row(minute=minute, pattern=pattern, model_version="4", calibration_id="cal-2", point=9.0)
+    again = known.record_forecast(changed, at_minute(minute)[1])
+    assert (again.outcome, again.forecast_id) == (Outcome.ALREADY, first.forecast_id)
+    standing = known.latest_forecast(GAME, minute)
+    assert standing is not None
+    assert standing.prediction.model_version == "3"
+    revised = known.record_forecast(changed, forecast_row(minute=minute, revision=1))
+    assert revised.outcome is Outcome.RECORDED
+    with known.engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT revision, model_version, calibration_id, role FROM forecasts ORDER BY id")
+        )
+        assert rows.all() == [(0, "3", "cal-1", "champion"), (1, "4", "cal-2", "champion")]
+
+
+def test_a_minute_is_not_forecast_any_more_once_the_outcome_is_known(known: Store) -> None:
+    known.record_forecast(prediction_row(), forecast_row())
+    known.record_actual(GAME, 5, source="feed", state="provisional")
+    assert known.record_forecast(*at_minute(23)).outcome is Outcome.REFUSED
+    assert count(known, "forecasts") == 1
+
+
+@pytest.mark.parametrize("decided", ["missed", "void"])
+def test_a_game_decided_otherwise_gets_no_forecast_of_any_minute(known: Store, decided: str) -> None:
+    known.record_disposition(GAME, decided, "postponed")
+    result = known.record_forecast(*at_minute(7))
+    assert (result.outcome, result.disposition) == (Outcome.REFUSED, decided)
+    assert count(known, "forecasts") == 0
+
+
+def test_a_challenger_may_stand_beside_the_champion_and_is_not_what_stands(known: Store) -> None:
+    known.record_forecast(*at_minute(7))
+    shadow = prediction_row(minute=7, pattern=(3.0,) * 7, model_version="4")
+    known.record_prediction([shadow])
+    add = (
+        "INSERT INTO forecasts (game_id, minute, revision, role, prediction_id, model_version, calibration_id,"
+        " tick_digest, persistence, forecast_at) SELECT game_id, minute, 0, :role, id, model_version, calibration_id,"
+        " repeat('ab', 16), 3, now() FROM predictions WHERE model_version = '4'"
+    )
+    with known.engine.begin() as connection:
+        connection.execute(text(add), {"role": "shadow"})
+    for role in ("champion", "shadow"):
+        with pytest.raises(IntegrityError), known.engine.begin() as connection:
+            connection.execute(text(add), {"role": role})
+    with pytest.raises(IntegrityError, match="forecasts_role_check"), known.engine.begin() as connection:
+        connection.execute(text(add), {"role": "judge"})
+    standing = known.latest_forecast(GAME, 7)
+    assert standing is not None
+    assert standing.prediction.model_version == "3"
 
 
 def test_no_official_forecast_is_none(known: Store) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from models.game import Play, Snapshot, Status
 from services.store import ConflictingActual, Outcome, RowRefused, Store, UnknownGame
-from tests.support.rows import GAME, NIGHT, NOON, forecast_row, game_row, prediction_row
+from tests.support.rows import GAME, NIGHT, NOON, at_minute, forecast_row, game_row, prediction_row
 
 OTHER = "0022200782"
 
@@ -136,6 +136,26 @@ def test_settling_scores_the_forecast_once(forecast: Store) -> None:
     assert (settled.error, settled.covered, settled.persistence_error) == (2.5, True, 4.0)
     assert forecast.settle(GAME) == []
     assert forecast.settlement(GAME) == settled
+
+
+def test_every_minute_is_settled_with_the_official_one_in_one_go(forecast: Store) -> None:
+    for minute in (0, 7):
+        forecast.record_forecast(*at_minute(minute))
+    forecast.record_forecast(*at_minute(7, revision=1, point=6.0))
+    forecast.record_actual(GAME, 7, 62, 55, state="final", source="feed")
+    settled = forecast.settle(GAME)
+    assert [(one.minute, one.revision, one.error, one.persistence_error) for one in settled] == [
+        (0, 0, 2.5, 7.0), (7, 1, 1.0, 4.0), (18, 0, 2.5, 4.0),
+    ]  # fmt: skip
+    assert forecast.settle(GAME) == []
+    assert forecast.settlement(GAME) == settled[2]
+    assert forecast.settlement(GAME, 7) == settled[1]
+    assert forecast.settled_since(NIGHT, source="recorded")["minute"].tolist() == [18]
+    assert forecast.settled_since(NIGHT, source="recorded", minute=None)["minute"].tolist() == [0, 7, 18]
+    assert forecast.settled_since(NIGHT, source="recorded", minute=7)["revision"].tolist() == [1]
+    night = forecast.night(NIGHT)
+    assert night.duplicates == 0
+    assert night.games[0].settlement == settled[2]
 
 
 def test_a_corrected_outcome_settles_again_and_the_newest_stands(forecast: Store) -> None:

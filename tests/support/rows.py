@@ -46,12 +46,18 @@ def prediction_row(game_id: str | None = GAME, **changes: Any) -> PredictionRow:
 
 
 def forecast_row(game_id: str = GAME, **changes: Any) -> ForecastRow:
-    """The official forecast at minute 18, persistence 3."""
+    """The official forecast at minute 18, persistence 3, unless changed."""
     values: dict[str, Any] = {
         "game_id": game_id, "minute": 18, "revision": 0, "tick_digest": DIGEST, "persistence": 3,
         "forecast_at": NOON, "polled_at": NOON, "queued_at": NOON,
     }  # fmt: skip
     return ForecastRow(**values | changes)
+
+
+def at_minute(minute: int, game_id: str = GAME, revision: int = 0, **changes: Any) -> tuple[PredictionRow, ForecastRow]:
+    """A forecast of another minute: every margin 3, as ``store.record_forecast`` takes it."""
+    prediction = prediction_row(game_id, minute=minute, pattern=(3.0,) * minute, **changes)
+    return prediction, forecast_row(game_id, minute=minute, revision=revision, persistence=3 if minute else 0)
 
 
 def identity(number: int) -> UUID:
