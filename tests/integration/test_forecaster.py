@@ -70,7 +70,7 @@ def test_prediction_has_every_field_and_keeps_its_promises(forecaster: RunningFo
     assert body["game_id"] == GAME
     assert body["timestamp"].endswith("Z")
     assert body["logged"] == "spool"
-    assert set(body["explanation"]) == {"dejavu", "lstm", "persistence", "weights", "similar"}
+    assert set(body["explanation"]) == {"dejavu", "lstm", "persistence", "possession", "weights", "similar"}
     assert len(body["explanation"]["similar"]) == 5
     for game in body["explanation"]["similar"]:
         assert len(game["path"]) == 25
@@ -106,7 +106,7 @@ def test_served_prediction_is_a_row_and_computes_again_to_the_same_bits(
 ) -> None:
     ensemble = load_bundle(bundle)
     asked: list[dict[str, Any]] = [
-        {"above": [3.5], "levels": [0.6]},
+        {"above": [3.5], "levels": [0.6], "home": "BOS", "away": "NYK", "date": "2022-02-01", "possession": "away"},
         {"home": "BOS", "away": "NYK", "alpha": 0.1},
         {"pattern": [0.5] * 12, "minute": 12},
     ]
