@@ -113,10 +113,9 @@ export class Card {
     const text = (node, words) => { node.textContent = words; node.classList.toggle("none", words === "–"); };
     const over = ["missed", "void"].includes(disposition?.disposition);
     this.figures.hidden = over && !made && !settlement;
-    // Of the four never more than three: what matters beside the official forecast changes as the game goes on.
+    // Of the four never more than three: a newer forecast than the official one makes way for the outcome.
     this.latest.box.hidden = !newer;
-    this.stands.box.hidden = Boolean(newer && settlement);
-    this.outcome.box.hidden = Boolean(newer && !settlement);
+    this.outcome.box.hidden = Boolean(newer);
     this.latest.term.textContent = newer ? `Minute ${made.minute}` : "";
     text(this.latest.text, newer ? lead(made.point, score, 1) : "–");
     text(this.forecast.text, forecast ? lead(forecast.point, score, 1) : "–");

@@ -148,6 +148,36 @@ def test_a_forecast_without_a_distribution_is_a_plain_fan(seen: Seen, board: Run
     expect(page.locator(card(seen) + " .chances")).to_be_hidden()
 
 
+def test_the_newest_forecast_the_official_one_and_how_it_moved_are_told_apart(seen: Seen, board: RunningBoard) -> None:
+    page = seen.page
+    board.add("score", GAME, score())
+    board.add("forecast", GAME, forecast(minute=0, point=2.0, persistence=0))
+    page.goto(board.url)
+    shown = page.locator(card(seen))
+    labels = shown.locator(".value:visible dt")
+    expect(labels).to_have_text(["Minute 0", "◆ Official", "As it stands"])
+    expect(shown.locator(".values")).to_contain_text("BOS +2.0")
+    expect(shown).to_contain_text("official at 6:00 of Q2")
+    moved = shown.locator(".trajectory")
+    expect(moved).to_be_hidden()
+    board.add("forecast", GAME, forecast(minute=1, point=-1.0, persistence=-2))
+    expect(moved).to_have_attribute("aria-label", re.compile(r"minute 0 BOS \+2\.0; minute 1 PHX \+1\.0$"))
+    expect(shown.locator(".official")).to_be_hidden()
+    board.add("forecast", GAME, forecast())
+    expect(labels).to_have_text(["◆ Official", "As it stands", "Outcome"])
+    board.add("forecast", GAME, forecast(minute=20, point=7.5, persistence=9))
+    expect(labels).to_have_text(["Minute 20", "◆ Official", "As it stands"])
+    expect(shown.locator(".value:visible dd")).to_have_text(["BOS +7.5", "BOS +5.2", "BOS +9"])
+    expect(moved).to_have_attribute("aria-label", re.compile("minute 18, official BOS"))
+    expect(shown.locator(".trajectory .official")).to_be_visible()
+    expect(shown.locator(".badges")).to_contain_text("official forecast")
+    board.add("settlement", GAME, settlement(7))
+    expect(labels).to_have_text(["◆ Official", "As it stands", "Outcome"])
+    expect(shown.locator(".value:visible dd")).to_have_text(["BOS +5.2", "BOS +4", "BOS +7"])
+    expect(page.locator("#t-error")).to_contain_text("1.80")
+    assert seen.errors == []
+
+
 def test_an_outcome_outside_a_missed_game_and_a_revision_are_named(seen: Seen, board: RunningBoard) -> None:
     board.add("score", GAME, score())
     board.add("forecast", GAME, forecast(revision=2))

@@ -28,7 +28,7 @@ from services.board_store import BoardStore, status_text
 from services.broadcast import Broadcast, Event
 from services.store import Store
 from tests.support.board_night import forecast, score, settlement
-from tests.support.rows import GAME, NIGHT, NOON, forecast_row, game_row, history_row, prediction_row
+from tests.support.rows import GAME, NIGHT, NOON, at_minute, forecast_row, game_row, history_row, prediction_row
 from tests.support.servers import PostgresServer, end, free_port, running_redis
 from tests.support.waiting import until
 
@@ -160,6 +160,24 @@ def test_a_forecast_from_the_database_brings_its_similar_games_and_components(st
     assert game.forecast.similar == (SimilarGame("2019-11-02", "MIL", "TOR", 6.0, 24.0, tuple(map(float, path))),) * 5
     assert game.forecast.components == {"dejavu": 4.0, "lstm": 4.75}
     assert game.forecast.weights == weights
+
+
+def test_the_newest_forecast_and_how_it_moved_come_from_the_database_too(played: Store) -> None:
+    shape = {"first": -1, "probabilities": [0.25, 0.5, 0.25], "intervals": []}
+    played.upsert_games([game_row(LATER, home="LAL", away="DEN")])
+    played.record_forecast(*at_minute(0, LATER))
+    played.record_forecast(*at_minute(7, LATER, components={"distribution": shape, "similar": []}))
+    played.record_forecast(*at_minute(7, LATER, revision=1, components={"distribution": shape}, point=6.0))
+    official, other = BoardStore(played.engine).games(NIGHT.isoformat())
+    assert official.latest == official.forecast
+    assert [step.minute for step in official.trajectory] == [18]
+    assert other.forecast is None
+    assert other.latest is not None
+    assert (other.latest.minute, other.latest.revision, other.latest.point) == (7, 1, 6.0)
+    assert other.latest.distribution is not None
+    assert other.latest.distribution.probabilities == (0.25, 0.5, 0.25)
+    assert [(step.minute, step.revision, step.point) for step in other.trajectory] == [(0, 0, 4.5), (7, 1, 6.0)]
+    assert other.settlement is None
 
 
 def test_similar_games_that_cannot_be_read_do_not_hide_the_forecast(

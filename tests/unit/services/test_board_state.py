@@ -62,6 +62,68 @@ def test_a_lower_revision_never_replaces_a_higher_one() -> None:
     assert game.settlement.actual == 3
 
 
+def test_the_newest_forecast_the_official_one_and_how_it_moved_are_kept_apart() -> None:
+    game = after(
+        event(1, "forecast", forecast(minute=0, point=1.0, persistence=0)),
+        event(2, "forecast", forecast(minute=17, point=2.0)),
+        event(3, "forecast", forecast(minute=18, point=3.0)),
+        event(4, "forecast", forecast(minute=18, point=4.0, revision=1)),
+        event(5, "forecast", forecast(minute=20, point=5.0)),
+    )
+    assert game.forecast is not None
+    assert (game.forecast.minute, game.forecast.revision, game.forecast.point) == (18, 1, 4.0)
+    assert game.latest is not None
+    assert (game.latest.minute, game.latest.point) == (20, 5.0)
+    steps = [(step.minute, step.revision, step.point) for step in game.trajectory]
+    assert steps == [(0, 0, 1.0), (17, 0, 2.0), (18, 1, 4.0), (20, 0, 5.0)]
+
+
+def test_an_older_minute_and_a_lower_revision_leave_the_newest_forecast() -> None:
+    game = after(event(1, "forecast", forecast(minute=7, revision=1)), event(2, "forecast", forecast(minute=7)))
+    assert len(game.trajectory) == 1
+    assert game.updated_at == TIP + timedelta(seconds=1), "nothing changed"
+    game = reduce(game, event(3, "forecast", forecast(minute=6, point=1.5)))
+    assert game.latest is not None
+    assert game.latest.minute == 7
+    assert [step.minute for step in game.trajectory] == [6, 7]
+    assert game.forecast is None, "none of them is official"
+
+
+def test_a_forecast_is_told_to_clients_as_it_was_made() -> None:
+    late = event(3, "forecast", forecast(minute=6, point=1.5))
+    game = reduce(after(event(1, "forecast", forecast(minute=7))), late)
+    assert json.loads(event_text(late, game))["data"]["point"] == 1.5
+
+
+def test_the_distribution_of_a_forecast_is_kept() -> None:
+    shape = {"first": -1, "probabilities": [0.25, 0.5, 0.25], "intervals": [{"level": 0.5, "lower": 0, "upper": 0}]}
+    latest = after(event(1, "forecast", forecast(minute=7, distribution=shape | {"sd": 1.0}))).latest
+    assert latest is not None
+    assert latest.distribution is not None
+    assert (latest.distribution.first, sum(latest.distribution.probabilities)) == (-1, 1.0)
+    assert latest.distribution.intervals[0].level == 0.5
+
+
+def test_only_official_forecasts_count_in_the_totals() -> None:
+    game = after(event(1, "score", score()), event(2, "forecast", forecast(minute=23, point=6.9)))
+    official = reduce(game, event(3, "forecast", forecast(point=5.0)))
+    settled = event(4, "settlement", settlement(7))
+    counted = [totals([reduce(one, settled)]) for one in (game, official)]
+    assert [(one.forecast, one.settled, one.mae) for one in counted] == [(0, 0, None), (1, 1, 2.0)]
+
+
+def test_merging_joins_how_the_forecast_moved() -> None:
+    stored = after(event(1, "forecast", forecast(minute=0)), event(2, "forecast", forecast(minute=2, point=2.0)))
+    streamed = after(
+        event(3, "forecast", forecast(minute=2, point=3.0, revision=1)), event(4, "forecast", forecast(minute=3))
+    )
+    merged = merge(stored, streamed)
+    assert [(step.minute, step.revision) for step in merged.trajectory] == [(0, 0), (2, 1), (3, 0)]
+    assert merged.latest is not None
+    assert merged.latest.minute == 3
+    assert merge(streamed, stored).trajectory == merged.trajectory
+
+
 def test_a_score_taken_back_on_review_is_shown() -> None:
     game = after(event(1, "score", score(home_score=44)), event(2, "score", score(home_score=42)))
     assert game.score is not None
