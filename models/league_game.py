@@ -56,10 +56,8 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Margins (games, 49) at minutes 0..48, who has the ball (games, 24) at minutes 0..23, scores, periods played.
-
-    ``possession`` is +1 home, -1 away, 0 loose: what ``models.possession`` makes of the game's plays.
-    """
+    """Margins (games, 49) at minutes 0..48, ``possession`` (games, 24) as ``models.possession`` finds it in the plays,
+    scores at minute 24 and at the end, periods played."""
 
     margins: Ints
     possession: NDArray[np.int8]
@@ -149,9 +147,8 @@ def play(contest: Contest, seed: int, record: bool = False) -> tuple[Results, Tr
 def _hold(possession: NDArray[np.int8], game: Ints, happened: NDArray[np.int64]) -> None:
     """Note who has the ball where a try is under way at a minute mark; between a miss and its rebound nobody has."""
     period, start, end, side = happened[:4]
-    left = start // 60 * 60  # no try is a minute long: it runs over one mark at most
-    minute = period * 12 - left // 60
-    under_way = (period <= 2) & (left > end) & (minute > 0)
+    minute = period * 12 - start // 60  # no try is a minute long: it runs over one mark at most
+    under_way = (period <= 2) & (start // 60 * 60 > end) & (minute > 0)
     possession[game[under_way], minute[under_way]] = 1 - 2 * side[under_way]
 
 
@@ -234,8 +231,7 @@ def _advance(lanes: _Lanes, happened: NDArray[np.int64]) -> None:
     opener = np.where((period == 2) | (period == 3), 1 - lanes.tip_winner, (lanes.tip_winner + period) % 2)
     lanes.side = np.where(live, np.where(turned, opener, side), lanes.side)
     lanes.begin = np.where(turned, rules.AFTER_BASKET, begin)
-    fresh = np.where(period > 4, 300, 720)
-    lanes.left = np.where(turned, fresh, next_start)
+    lanes.left = np.where(turned, np.where(period > 4, 300, 720), next_start)
     lanes.period = np.where(live, period, lanes.period)
     lanes.over |= done
 
