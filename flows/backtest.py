@@ -7,22 +7,31 @@ on the one at DASK_ADDRESS, whose workers must be able to import this checkout. 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from models.backtest import BacktestError, BacktestSpec, SeasonResult, check_seasons, run_season
+from models.backtest import BacktestSpec, SeasonResult, check_seasons, run_season
 from models.history import History
 from services.history import recorded_games, simulated_games
 from services.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 TOPIC = "halftime-backtest"
+CONNECT_TIMEOUT_S = 15.0
+# What a worker's process starts with: one thread for each library. Dask's own values also make it give back freed
+# memory at once, and arrays of a backtest would then spend most of their time being mapped again.
+WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
 
 Progress = Callable[[int, str, float], None]
 """Called with a season, what is being done there and the share 0..1 of that season that is done."""
+
+
+class ClusterTrouble(RuntimeError):
+    """A Dask cluster that cannot run a backtest; the message says what to do."""
 
 
 def load_history(settings: Settings) -> History:
@@ -52,34 +61,33 @@ def run_seasons(
 ) -> list[SeasonResult]:
     """The seasons in order. One season without an address runs in this process.
 
-    Raises BacktestError, models.training.TrainingError.
+    Raises BacktestError, ClusterTrouble, models.training.TrainingError.
     """
     asked = check_seasons(history, seasons, spec)
     tell = progress if progress is not None else _silent
     if dask_address is None and len(asked) == 1:
         return [run_season(history, asked[0], spec, lambda stage, done: tell(asked[0], stage, done))]
-    from distributed import Client, LocalCluster
+    import distributed  # noqa: F401 (its import sets the level of its own news, which are not ours)
 
-    # Its own news (who connected, who left) are not ours.
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    if dask_address is not None:
-        with Client(dask_address) as client:
-            return _on(client, history, asked, spec, tell)
-    with LocalCluster(**cluster_options(len(asked))) as cluster, Client(cluster) as client:
+    with _connect(dask_address) if dask_address is not None else _started(len(asked)) as client:
         return _on(client, history, asked, spec, tell)
 
 
-def cluster_options(seasons: int) -> dict[str, Any]:
-    """A cluster of this machine's processes: one thread each, no more processes than cores or seasons."""
+def local_cluster(seasons: int) -> LocalCluster:
+    """Processes of this machine with one thread each, no more of them than cores or seasons."""
+    import dask
     from dask.system import CPU_COUNT
+    from distributed import LocalCluster
 
-    return {
-        "n_workers": max(1, min(CPU_COUNT, seasons)),
-        "threads_per_worker": 1,
-        "processes": True,
-        "host": "127.0.0.1",
-        "dashboard_address": None,
-    }
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}):
+        return LocalCluster(
+            n_workers=max(1, min(CPU_COUNT, seasons)),
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        )
 
 
 def season_on_worker(history: History, season: int, spec: BacktestSpec) -> SeasonResult:
@@ -90,21 +98,41 @@ def season_on_worker(history: History, season: int, spec: BacktestSpec) -> Seaso
     return run_season(history, season, spec, lambda stage, done: worker.log_event(TOPIC, (season, stage, done)))
 
 
+@contextmanager
+def _started(seasons: int) -> Iterator[Client]:
+    from distributed import Client
+
+    with local_cluster(seasons) as cluster, Client(cluster) as client:
+        yield client
+
+
+def _connect(address: str) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=CONNECT_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        raise ClusterTrouble(
+            f"no Dask scheduler answers at DASK_ADDRESS={address}: start one there, or unset DASK_ADDRESS"
+        ) from error
+
+
 def _on(
     client: Client, history: History, seasons: tuple[int, ...], spec: BacktestSpec, tell: Progress
 ) -> list[SeasonResult]:
     async def heard(event: tuple[Any, tuple[int, str, float]]) -> None:
         tell(*event[1])
 
+    if not client.scheduler_info()["workers"]:
+        raise ClusterTrouble(f"the Dask scheduler at {client.scheduler.address} has no workers: start some")
     client.subscribe_topic(TOPIC, heard)
-    shared = client.scatter(history, broadcast=True)
-    tasks = [client.submit(season_on_worker, shared, season, spec, pure=False) for season in seasons]
+    tasks = [client.submit(season_on_worker, history, season, spec, pure=False) for season in seasons]
     try:
         results: list[SeasonResult] = client.gather(tasks)
     except ModuleNotFoundError as error:
-        raise BacktestError(
-            f"a worker at {client.scheduler.address} lacks {error.name}: start the workers in this checkout, with its"
-            " virtual environment"
+        raise ClusterTrouble(
+            f"a Dask worker of {client.scheduler.address} cannot import {error.name}: start the workers in this"
+            " checkout with its virtual environment"
         ) from error
     finally:
         client.unsubscribe_topic(TOPIC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,17 +13,22 @@ from flows.cli_common import Json, print_json, settings_with
 def backtest(
     test: Annotated[list[int] | None, typer.Option(help="season to test by start year, as 2022; repeatable")] = None,
     minutes: Annotated[str | None, typer.Option(help="minutes to forecast at, as 0,6,12,18,23; unset: all")] = None,
+    html: Annotated[Path | None, typer.Option(help="write the report with its plots to this file")] = None,
+    log: Annotated[bool, typer.Option(help="keep the result in MLflow; needs its server")] = False,
     as_json: Json = False,
 ) -> None:
     """Forecast past seasons with nothing later than each game's own date, every forecaster beside persistence.
 
-    Reads the games of HALFTIME_DATA, or the simulated league; needs no database and no server.
+    Reads the games of HALFTIME_DATA, or the simulated league; needs no database and no server. Seasons run side by
+    side on this machine, or on the Dask cluster at DASK_ADDRESS.
 
     Example: ./halftime backtest --test 2021 --test 2022 --minutes 0,6,12,18,23 --json
     """
     from flows.backtest import load_history, run_seasons
-    from flows.show import ProgressWatcher
-    from models.backtest import BacktestSpec, check_seasons, result_json
+    from flows.show import ProgressWatcher, console
+    from models.backtest import BacktestSpec, check_seasons
+    from models.backtest_result import combine
+    from monitoring.backtest_text import summary
 
     settings = settings_with()
     spec = BacktestSpec() if minutes is None else BacktestSpec(minutes=_minutes(minutes))
@@ -30,17 +36,31 @@ def backtest(
         watcher.stage(f"reading {settings.league_source} games")
         history = load_history(settings)
         seasons = check_seasons(history, test or [], spec)
-        watcher.stage(f"backtest of {len(seasons)} seasons on {settings.league_source} games")
+        watcher.stage(f"forecasting {', '.join(map(str, seasons))} of the {settings.league_source} games")
         shares = dict.fromkeys(seasons, 0.0)
 
         def told(season: int, stage: str, done: float) -> None:
             shares[season] = done
             watcher.share(f"{season}: {stage}", sum(shares.values()) / len(shares))
 
-        results = run_seasons(history, seasons, spec, progress=told)
-    found = result_json(settings.league_source, results)
+        found = run_seasons(history, seasons, spec, dask_address=settings.dask_address, progress=told)
+        result = combine(settings.league_source, found)
+        if html is not None:
+            from monitoring.backtest_report import write_html
+
+            watcher.stage("writing the report")
+            write_html(result, html)
+        if log:
+            from flows.backtest_log import log_backtest
+
+            watcher.stage("logging to MLflow")
+            log_backtest(settings, result, spec)
+    for sentence in (*summary(result), *result.notes):
+        console.print(f"- {sentence}", highlight=False, markup=False)
+    if html is not None:
+        console.print(f"report: {html}", highlight=False, markup=False, soft_wrap=True)
     if as_json:
-        print_json(found)
+        print_json(result.as_dict())
 
 
 def _minutes(text: str) -> tuple[int, ...]:

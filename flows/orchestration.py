@@ -81,6 +81,18 @@ def train_models(as_of: date | None = None, promote: bool = False) -> dict[str, 
     return summary.to_json()
 
 
+@flow(name="backtest")
+def backtest(test: list[int], minutes: list[int] | None = None) -> dict[str, object]:
+    """Forecasts past seasons with nothing later than each game's date; the result goes to MLflow."""
+    from flows.backtest_flow import backtest as run
+    from monitoring.backtest_text import summary
+
+    result, logged = run(get_settings(), test, minutes)
+    for sentence in (*summary(result), *result.notes):
+        get_run_logger().info(sentence)
+    return {"source": result.source, "seasons": list(result.seasons), "games": result.games, "mlflow_run": logged}
+
+
 @flow(name="recalibrate")
 def recalibrate(league_date: date | None = None) -> dict[str, object]:
     """A new calibration from the games settled since the champion's, when there are enough of them."""

@@ -28,7 +28,7 @@ def settings_env(settings: Settings) -> dict[str, str]:
 def inherited_env(settings: Settings) -> dict[str, str]:
     """The caller's environment with its settings replaced by these, and this virtual environment's programs first."""
     ours = {f"HALFTIME_{name.upper()}" for name in type(settings).model_fields}
-    ours |= {"DATABASE_URL", "REDIS_URL", "PREFECT_API_URL", "MLFLOW_TRACKING_URI"}
+    ours |= {"DATABASE_URL", "REDIS_URL", "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "DASK_ADDRESS"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment |= settings_env(settings)
     # Not resolved: a virtual environment's python is a link, and its folder is the one with the programs.

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,12 @@ from threadpoolctl import threadpool_limits
 from models import baselines
 from models.adaptive import WINDOW
 from models.backtest_ensemble import walk_ensemble
-from models.backtest_scores import Row, Scores, score, skills
+from models.backtest_scores import Scores, score, skills
 from models.backtest_walk import Floats, Predictions, fixed, rolled
 from models.baselines import Forecaster, MissingLibrary, halves, leads
 from models.batch import Batch
 from models.clock import HALFTIME_MINUTE
+from models.conditional import Answered
 from models.ensemble import Ensemble
 from models.history import History
 from models.mixture import Games
@@ -31,6 +31,7 @@ from models.ratings import rate_history
 from models.training import TrainingSpec, split, train
 
 PERSISTENCE, ENSEMBLE, SPLIT_CONFORMAL = "persistence", "ensemble", "split-conformal"
+COMPONENTS = ("dejavu", "lstm")
 # The share of the games left to fit that the weights may take, where there are fewer than training asks for.
 VALIDATION_SHARE = 3
 
@@ -75,17 +76,14 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class SeasonResult:
-    """One season's scores by (minute, forecaster), its games' league dates [n], and what the reader should know."""
+    """One season's scores by (minute, forecaster), its games' league dates [n], the ensemble's 95% intervals minute by
+    minute, and what the reader should know."""
 
     season: int
     dates: NDArray[np.datetime64]
     scores: Mapping[tuple[int, str], Scores]
+    answered: tuple[Answered, ...]
     notes: tuple[str, ...]
-
-    @property
-    def rows(self) -> list[Row]:
-        """The figures, plain values."""
-        return [scored.row for scored in self.scores.values()]
 
 
 def check_seasons(history: History, seasons: Sequence[int], spec: BacktestSpec) -> tuple[int, ...]:
@@ -137,7 +135,6 @@ def fit_before(history: History, season: int, spec: BacktestSpec, progress: Prog
         baselines.persistence(),
         baselines.linear(fit, spec.minutes),
         baselines.published_dejavu(fit),
-        *_components(ensemble),
     ]
     notes: tuple[str, ...] = ()
     try:
@@ -155,6 +152,7 @@ def walk(
     games = rated_season(history, season, spec)
     actual = halves(games)
     scores: dict[tuple[int, str], Scores] = {}
+    answered: list[Answered] = []
     for place, minute in enumerate(spec.minutes):
         tell(f"minute {minute}", place / len(spec.minutes))
         said = predictions(games, minute, fitted, spec)
@@ -162,8 +160,9 @@ def walk(
         for name, scored in found.items():
             scored.row.update(skills(scored, found[PERSISTENCE], games.history.date))
             scores[minute, name] = scored
+        answered.append(_answered(games, minute, said[ENSEMBLE]))
     tell("done", 1.0)
-    return SeasonResult(season, games.history.date, scores, fitted.notes)
+    return SeasonResult(season, games.history.date, scores, tuple(answered), fitted.notes)
 
 
 def rated_season(history: History, season: int, spec: BacktestSpec) -> Games:
@@ -176,15 +175,22 @@ def rated_season(history: History, season: int, spec: BacktestSpec) -> Games:
 
 def predictions(games: Games, minute: int, fitted: Fitted, spec: BacktestSpec) -> dict[str, Predictions]:
     """What each forecaster says at ``minute`` of ``games``, by name: each with its own past errors."""
-    seen, calibration = masked(games, minute), masked(fitted.calibration, minute)
+    seen, before = masked(games, minute), masked(fitted.calibration, minute)
     actual, happened = halves(games), halves(fitted.calibration)
+    asked, asked_before = (Batch(fitted.ensemble.mixture, some, rated=True) for some in (seen, before))
     out: dict[str, Predictions] = {}
+
+    def add(name: str, points: Floats, past: Floats) -> None:
+        out[name] = rolled(happened - past, points, actual, games.history.date, spec.window)
+
     for forecaster in fitted.forecasters:
-        errors = happened - forecaster.points(calibration, minute)
-        out[forecaster.name] = rolled(errors, forecaster.points(seen, minute), actual, games.history.date, spec.window)
-    ensemble = fitted.ensemble
-    out[ENSEMBLE] = walk_ensemble(ensemble, seen, games.history.change(minute), minute, spec.window)
-    out[SPLIT_CONFORMAL] = fixed(happened - ensemble.points(calibration, minute), out[ENSEMBLE].points)
+        add(forecaster.name, forecaster.points(seen, minute), forecaster.points(before, minute))
+    now, then = leads(seen, minute), leads(before, minute)
+    for name, changes, past in zip(COMPONENTS, asked.components(minute), asked_before.components(minute), strict=True):
+        add(name, now + changes, then + past)
+    out[ENSEMBLE] = walk_ensemble(fitted.ensemble, asked, seen, games.history.change(minute), minute, spec.window)
+    errors = happened - then - asked_before.changes(minute, possession=True)
+    out[SPLIT_CONFORMAL] = fixed(errors, out[ENSEMBLE].points)
     return out
 
 
@@ -203,22 +209,21 @@ def masked(games: Games, minute: int) -> Games:
     )
 
 
-def _components(ensemble: Ensemble) -> list[Forecaster]:
-    """Dejavu and the LSTM, each alone."""
-
-    def points_of(place: int) -> Callable[[Games, int], Floats]:
-        def points(games: Games, minute: int) -> Floats:
-            return leads(games, minute) + Batch(ensemble.mixture, games, rated=True).components(minute)[place]
-
-        return points
-
-    return [Forecaster("dejavu", points_of(0)), Forecaster("lstm", points_of(1))]
-
-
-def result_json(source: str, results: Sequence[SeasonResult]) -> dict[str, Any]:
-    """Plain values fit for JSON."""
-    notes = sorted({note for result in results for note in result.notes})
-    return {"source": source, "rows": [row for result in results for row in result.rows], "notes": notes}
+def _answered(games: Games, minute: int, said: Predictions) -> Answered:
+    """The 95% intervals with what can tell kinds of games apart."""
+    history = games.history
+    return Answered(
+        game_id=history.game_id,
+        season=history.season,
+        season_type=history.season_type,
+        date=history.date,
+        minute=np.full(len(games), minute),
+        lead=leads(games, minute),
+        rating=games.ratings,
+        lower=said.lower[:, -1],
+        upper=said.upper[:, -1],
+        actual=halves(games),
+    )
 
 
 def _silent(_stage: str, _done: float) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from models.bundle import BundleError, Manifest, load_bundle, read_manifest
 from models.ensemble import Ensemble
+from services.mlflow_link import experiment_id, mlflow_client
 from services.registry_cache import BundleCache
 from services.registry_http import (
     DIGEST,
@@ -170,22 +170,14 @@ class Registry:
         artifacts: Mapping[str, bytes | str],
         tags: Mapping[str, str],
     ) -> str:
-        # Fail in a minute instead of MLflow's many; the server was just seen to answer.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # Standard output belongs to the caller.
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        from mlflow import MlflowClient
+        client = mlflow_client(self._tracking_uri)
         from mlflow.entities import Metric, Param, RunTag
         from mlflow.exceptions import MlflowException
         from requests.exceptions import RequestException
 
         try:
-            client = MlflowClient(self._tracking_uri, self._tracking_uri)
-            experiment = client.get_experiment_by_name(self.model_name)
-            experiment_id = experiment.experiment_id if experiment else client.create_experiment(self.model_name)
-            run = client.create_run(experiment_id, run_name=f"{self.model_name} {tags['digest'][:12]}")
+            experiment = experiment_id(client, self.model_name)
+            run = client.create_run(experiment, run_name=f"{self.model_name} {tags['digest'][:12]}")
             run_id = run.info.run_id
             now = run.info.start_time
             client.log_batch(

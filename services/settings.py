@@ -1,7 +1,7 @@
 """All settings in one place, read from the environment (and a ``.env`` file) once per process.
 
-Names are ``HALFTIME_*``, except the four that the tools themselves know: DATABASE_URL, REDIS_URL, PREFECT_API_URL and
-MLFLOW_TRACKING_URI. When one of those is unset, the local stack's own server is meant.
+Names are ``HALFTIME_*``, except those of servers: DATABASE_URL, REDIS_URL, PREFECT_API_URL, MLFLOW_TRACKING_URI and
+DASK_ADDRESS. When one of the first four is unset, the local stack's own server is meant.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(
         default=None, validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "mlflow_tracking_uri")
     )
+    dask_address: str | None = Field(default=None, validation_alias=AliasChoices("DASK_ADDRESS", "dask_address"))
     host: str = Field(default="127.0.0.1", description="address every server binds to")
     forecaster_port: int = 8080
     board_port: int = 8000
@@ -96,8 +97,9 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "data", "bundle", "database_url", "redis_url", "prefect_api_url", "mlflow_tracking_uri", mode="before"
-    )
+        "data", "bundle", "database_url", "redis_url", "prefect_api_url", "mlflow_tracking_uri", "dask_address",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -1,0 +1,122 @@
+"""What a backtest says, in sentences: what beats persistence, how surely, and where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from models.backtest import ENSEMBLE, PERSISTENCE, SPLIT_CONFORMAL
+from models.backtest_result import BacktestResult
+from models.backtest_scores import Row
+from models.clock import OFFICIAL_MINUTE
+
+COVERAGE_PROMISED = 0.95
+COVERAGE_BAND = (0.945, 0.955)
+
+
+def official_minute(result: BacktestResult) -> int:
+    """Minute 18, or the minute of the backtest nearest to it."""
+    return min(result.minutes, key=lambda minute: (abs(minute - OFFICIAL_MINUTE), minute))
+
+
+def pooled(result: BacktestResult, minute: int, forecaster: str) -> Row:
+    """The row over all seasons. Raises KeyError when it was not forecast."""
+    for row in result.pooled:
+        if row["minute"] == minute and row["forecaster"] == forecaster:
+            return row
+    raise KeyError(f"{forecaster} at minute {minute}")
+
+
+def summary(result: BacktestResult) -> list[str]:
+    """Plain sentences, the most important first."""
+    minute = official_minute(result)
+    main = pooled(result, minute, ENSEMBLE)
+    return [
+        f"At minute {minute} the ensemble's squared error is {_less(main, 'mse_skill')}, and its CRPS is"
+        f" {_less(main, 'crps_skill')} ({_seasons(result)}, {result.games:,} games, paired over league dates).",
+        _where_it_wins(result),
+        _against_the_others(result, minute),
+        *_losers(result),
+        _coverage(result),
+        _ratio(main, minute),
+    ]
+
+
+def _less(row: Row, figure: str) -> str:
+    low, high = row[f"{figure}_lower"], row[f"{figure}_upper"]
+    word = "lower" if row[figure] >= 0 else "higher"
+    sure = "" if low > 0 or high < 0 else ", which chance alone could do"
+    return f"{abs(row[figure]):.1%} {word} than persistence's (95% range {low:.1%} to {high:.1%}{sure})"
+
+
+def _where_it_wins(result: BacktestResult) -> str:
+    rows = [pooled(result, minute, ENSEMBLE) for minute in result.minutes]
+    unsure = [row["minute"] for row in rows if not (row["mse_skill_lower"] > 0 and row["crps_skill_lower"] > 0)]
+    sure = len(rows) - len(unsure)
+    if not unsure:
+        return f"It beats persistence at every one of the {len(rows)} minutes, in both scores and beyond chance."
+    return (
+        f"It beats persistence in both scores and beyond chance at {sure} of {len(rows)} minutes; not at"
+        f" {_listed(unsure)}."
+    )
+
+
+def _against_the_others(result: BacktestResult, minute: int) -> str:
+    rows = [row for row in result.pooled if row["minute"] == minute and row["forecaster"] != SPLIT_CONFORMAL]
+    by_crps = sorted(rows, key=lambda row: -float(row["crps_skill"]))
+    names = ", ".join(f"{row['forecaster']} {row['crps_skill']:.1%}" for row in by_crps)
+    return f"CRPS skill at minute {minute}, best first: {names}."
+
+
+def _losers(result: BacktestResult) -> list[str]:
+    """Forecasters that are worse than persistence, beyond chance, at some minute."""
+    out = []
+    for name in result.forecasters:
+        if name in (PERSISTENCE, SPLIT_CONFORMAL):
+            continue
+        worse = [minute for minute in result.minutes if pooled(result, minute, name)["mse_skill_upper"] < 0]
+        if worse:
+            where = "every minute" if len(worse) == len(result.minutes) else f"minute {_listed(worse)}"
+            out.append(f"{name} has a larger squared error than persistence at {where}.")
+    return out
+
+
+def _coverage(result: BacktestResult) -> str:
+    cells = [row for row in result.rows if row["forecaster"] == ENSEMBLE]
+    inside = [row for row in cells if COVERAGE_BAND[0] <= row["coverage_95"] <= COVERAGE_BAND[1]]
+    lowest = min(cells, key=lambda row: float(row["coverage_95"]))
+    highest = max(cells, key=lambda row: float(row["coverage_95"]))
+    plain = [row for row in result.rows if row["forecaster"] == SPLIT_CONFORMAL]
+    held = sum(COVERAGE_BAND[0] <= row["coverage_95"] <= COVERAGE_BAND[1] for row in plain)
+    return (
+        f"Its 95% intervals cover {_band()} in {len(inside)} of {len(cells)} seasons x minutes, from"
+        f" {_cell(lowest)} to {_cell(highest)}; plain split conformal intervals do in {held}."
+    )
+
+
+def _ratio(row: Row, minute: int) -> str:
+    ratio, low, high = (row[f"interval_score_ratio_95{end}"] for end in ("", "_lower", "_upper"))
+    verdict = "no clear difference" if low <= 1.0 <= high else "better" if high < 1.0 else "worse"
+    return (
+        f"At minute {minute} their interval score is {ratio:.3f} of plain split conformal's (95% range {low:.3f} to"
+        f" {high:.3f}): {verdict}."
+    )
+
+
+def _seasons(result: BacktestResult) -> str:
+    years = result.seasons
+    if len(years) == 1:
+        return f"season {years[0]}"
+    whole = years == tuple(range(years[0], years[-1] + 1))
+    return f"seasons {years[0]} to {years[-1]}" if whole else f"seasons {_listed(years)}"
+
+
+def _listed(values: Iterable[int]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _band() -> str:
+    return f"{COVERAGE_BAND[0]:.1%} to {COVERAGE_BAND[1]:.1%}"
+
+
+def _cell(row: Row) -> str:
+    return f"{row['coverage_95']:.1%} ({row['season']}, minute {row['minute']})"
