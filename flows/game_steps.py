@@ -17,6 +17,7 @@ from flows.predict_state import GameState, PredictCounts
 from flows.settling import settle_game
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.game import HALFTIME_S, Snapshot, Status, forecast_minute, half_over, official_due, pattern
+from models.settlement import outcome
 from services.client import ForecasterError, ForecasterRefused, ForecasterUnavailable
 from services.store import StandingForecast, Store
 from services.ticks import Tick
@@ -163,9 +164,11 @@ class GameSteps:
             why = "no snapshot was handled between 6:00 left in Q2 and the half"
             why = f"no forecast before the half: {game.trouble}" if game.trouble else why
             self._decide(game, tick, "missed", why[:LONGEST_REASON])
-        if game.disposition == "void":
+        result = outcome(tick.snapshot)
+        if game.disposition == "void" or result == game.outcome:
             return
         seen = settle_game(self._store, tick.snapshot)
+        game.outcome = result
         if seen.new:
             self.counts.settlements += seen.settled
             self._announce.settlement(tick, seen)

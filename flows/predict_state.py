@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.game import Snapshot
+from models.settlement import Outcome
 from services.store import StandingForecast
 from services.ticks import Tick
 
@@ -40,7 +41,8 @@ class GameState:
     """What is known of a game: read from PostgreSQL when first met, then kept in step with it.
 
     ``standing`` holds the forecast of each minute looked for so far, None where there was none. ``minute`` is the
-    newest that was due, ``trouble`` why the official forecast is owed, ``minute_trouble`` why no other was made.
+    newest that was due, ``trouble`` why the official forecast is owed, ``minute_trouble`` why no other was made,
+    ``refused`` the pattern that the forecaster refuses, ``outcome`` the one that the forecasts are settled against.
     """
 
     head: Snapshot | None
@@ -50,6 +52,7 @@ class GameState:
     trouble: str | None = None
     minute_trouble: str | None = None
     refused: tuple[int, ...] | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass

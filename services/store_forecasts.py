@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from models.clock import OFFICIAL_MINUTE
 from services.database import RowRefused, transaction
-from services.schema import actuals, dispositions, predictions
+from services.schema import dispositions, predictions
 from services.store_rows import ForecastResult, ForecastRow, Outcome, PredictionRow, StandingForecast
 
 FORECAST, MISSED, VOID = "forecast", "missed", "void"
@@ -23,6 +23,12 @@ _LATEST = text(
            s.queued_at, s.forecast_at, s.committed_at, p.*
     FROM standing_forecasts s JOIN predictions p ON p.id = s.prediction_id
     WHERE s.game_id = :game_id AND s.minute = :minute
+    """
+)
+_OPEN = text(
+    """
+    SELECT (SELECT disposition FROM dispositions WHERE game_id = :game_id) AS decided,
+           EXISTS (SELECT 1 FROM actuals WHERE game_id = :game_id) AS outcome_known
     """
 )
 # Model and calibration are those of the prediction that is stored, whoever stored it.
@@ -98,8 +104,8 @@ class ForecastStore:
                 decided: str | None = _decide(connection, forecast.game_id, FORECAST, reason)
                 late = decided != FORECAST
             else:
-                decided = _decided(connection, forecast.game_id)
-                late = decided in (MISSED, VOID) or _has_outcome(connection, forecast.game_id)
+                decided, known = connection.execute(_OPEN, {"game_id": forecast.game_id}).one()
+                late = known or decided in (MISSED, VOID)
             stored = _store_prediction(connection, prediction)
             if late:
                 return ForecastResult(Outcome.REFUSED, decided, stored, None, None)
@@ -170,11 +176,6 @@ def _decided(connection: Connection, game_id: str) -> str | None:
     query = select(dispositions.c.disposition).where(dispositions.c.game_id == game_id)
     found = connection.execute(query).scalar_one_or_none()
     return None if found is None else str(found)
-
-
-def _has_outcome(connection: Connection, game_id: str) -> bool:
-    query = select(actuals.c.id).where(actuals.c.game_id == game_id).limit(1)
-    return connection.execute(query).scalar_one_or_none() is not None
 
 
 def _store_prediction(connection: Connection, row: PredictionRow) -> UUID:

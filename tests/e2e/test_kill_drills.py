@@ -79,7 +79,7 @@ def over(store: Store, games: int) -> bool:
 @pytest.fixture(scope="module")
 def drill() -> Iterator[Drill]:
     with night_home(None) as home, drill_feed(NIGHT, SPEED, MARKS_WALL_S) as feed:
-        bundle = small_bundle(home.folder / "bundle", minutes=(18,))
+        bundle = small_bundle(home.folder / "bundle", minutes=tuple(range(24)))
         settings = home.settings(feed="replay", feed_base_url=feed.url, replay_speed=SPEED, bundle=bundle)
         start_detached(settings, STACK)
         try:
@@ -147,7 +147,27 @@ def test_every_forecast_is_settled_once_with_what_happened(drill: Drill) -> None
             answer = game.official.prediction
             assert game.settlement.covered == (answer.lower <= game.actual.margin <= answer.upper)
     counted = rows(drill.store, "SELECT count(*), count(DISTINCT forecast_id) FROM settlements")
-    assert counted == [(len(rows(drill.store, "SELECT 1 FROM official_forecasts")),) * 2]
+    assert counted == [(len(rows(drill.store, "SELECT 1 FROM standing_forecasts")),) * 2]
+
+
+def test_a_minute_has_one_forecast_a_revision_made_before_the_half_from_the_pattern_of_the_history(
+    drill: Drill,
+) -> None:
+    truth = simulate_history([2022], DEFAULT_SEED).set_index("game_id")
+    made = rows(
+        drill.store,
+        "SELECT f.game_id, f.minute, f.revision, f.committed_at, p.pattern FROM forecasts f"
+        " JOIN predictions p ON p.id = f.prediction_id ORDER BY f.id",
+    )
+    assert len({row[:3] for row in made}) == len(made)
+    halves = {game.game_id: drill.feed.at(game.half_wall_s + 1.0) for game in drill.feed.games}
+    others = 0
+    for game_id, minute, _, committed_at, pattern in made:
+        assert committed_at < halves[game_id]
+        # A free throw on the mark may have come after this one, in a minute's revision.
+        assert pattern[:-1] == [truth.loc[game_id, f"diff_{past:02d}"] for past in range(1, minute)]
+        others += minute != 18
+    assert others > len(drill.feed.games)
 
 
 def test_nothing_is_owed_and_nothing_was_given_up(drill: Drill) -> None:
