@@ -160,7 +160,7 @@ def walk(
         for name, scored in found.items():
             scored.row.update(skills(scored, found[PERSISTENCE], games.history.date))
             scores[minute, name] = scored
-        answered.append(_answered(games, minute, said[ENSEMBLE]))
+        answered.append(answered_by(games, minute, said[ENSEMBLE]))
     tell("done", 1.0)
     return SeasonResult(season, games.history.date, scores, tuple(answered), fitted.notes)
 
@@ -209,8 +209,8 @@ def masked(games: Games, minute: int) -> Games:
     )
 
 
-def _answered(games: Games, minute: int, said: Predictions) -> Answered:
-    """The 95% intervals with what can tell kinds of games apart."""
+def answered_by(games: Games, minute: int, said: Predictions) -> Answered:
+    """The 95% intervals with what tells kinds of games apart."""
     history = games.history
     return Answered(
         game_id=history.game_id,

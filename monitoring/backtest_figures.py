@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from models.backtest import ENSEMBLE, PERSISTENCE, SPLIT_CONFORMAL
 from models.backtest_result import BacktestResult
 from monitoring.backtest_text import COVERAGE_BAND, COVERAGE_PROMISED, official_minute, pooled
-from monitoring.page_parts import Figure, layout
+from monitoring.page_parts import Figure, plain_layout
 
 STYLES = {
     ENSEMBLE: ("@ensemble", "solid", "circle", 3),
@@ -96,7 +96,7 @@ def coverage_figure(result: BacktestResult) -> Figure:
                 "hovertemplate": f"{name}: %{{y:.1%}}, by minute %{{text}}<extra></extra>",
             }
         )
-    out = layout(height=340)
+    out = plain_layout(height=340)
     out["xaxis"] |= {"tickvals": seasons, "title": {"text": "season"}, "showgrid": False}
     out["yaxis"] |= {"tickformat": ".1%", "title": {"text": "coverage at 95%", "standoff": 12}}
     out["margin"]["l"] = 76
@@ -116,7 +116,7 @@ def reliability_figure(result: BacktestResult) -> Figure:
             _line(name, levels, gaps)
             | {"hovertemplate": f"{name} %{{x:.0%}}: %{{y:+.1f}} percentage points<extra></extra>"}
         )
-    out = layout(height=340)
+    out = plain_layout(height=340)
     out["xaxis"] |= {"title": {"text": "promised coverage of the central interval"}, "tickformat": ".0%"}
     out["yaxis"] |= {
         "title": {"text": "observed less promised (pp)"},
@@ -146,7 +146,7 @@ def chances_figure(result: BacktestResult) -> Figure:
             "hovertemplate": "said %{x:.1%}, happened %{y:.1%}, %{text}<extra></extra>",
         }
     )
-    out = layout(height=340)
+    out = plain_layout(height=340)
     out["xaxis"] |= {"title": {"text": "said: home leads at the half"}, "tickformat": ".0%", "range": [0, 1]}
     out["yaxis"] |= {"title": {"text": "happened"}, "tickformat": ".0%", "range": [0, 1]}
     return {"data": traces, "layout": out}
@@ -172,7 +172,7 @@ def pit_figure(result: BacktestResult) -> Figure:
         "textposition": "none",
         "hovertemplate": "%{x:.3f}: %{y:.1%}, %{text}<extra></extra>",
     }
-    out = layout(height=340)
+    out = plain_layout(height=340)
     out["xaxis"] |= {"title": {"text": f"PIT at minute {minute}"}, "range": [0, 1], "showgrid": False}
     out["yaxis"] |= {"title": {"text": "share of games"}, "tickformat": ".0%", "rangemode": "tozero"}
     out["shapes"] = [_level(at) | {"layer": "above"} for at in (share - swing, share, share + swing)]
@@ -202,7 +202,7 @@ def conditional_figure(result: BacktestResult) -> Figure:
         "text": [f"{row['n']:,} forecasts of {row['games']:,} games, width {row['mean_width']:.1f}" for row in kinds],
         "hovertemplate": "%{x:.1%}, %{text}<extra></extra>",
     }
-    out = layout(height=110 + 26 * len(kinds))
+    out = plain_layout(height=110 + 26 * len(kinds))
     out["margin"]["l"] = 190
     out["xaxis"] |= {"tickformat": ".0%", "title": {"text": "coverage at 95%"}}
     out["yaxis"] |= {"tickvals": list(range(len(kinds))), "ticktext": names, "showgrid": False}
@@ -224,7 +224,7 @@ def _line(name: str, x: Sequence[float], y: Sequence[float]) -> Figure:
 
 
 def _minutes_layout(title: str) -> Figure:
-    out = layout(height=360)
+    out = plain_layout(height=360)
     out["xaxis"] |= {"title": {"text": "minute of the forecast"}, "dtick": 3, "showgrid": False}
     out["yaxis"] |= {"title": {"text": title}}
     return out

@@ -10,7 +10,7 @@ from models.backtest_result import BacktestResult
 from models.backtest_scores import Row
 from monitoring import backtest_figures as figures
 from monitoring.backtest_text import official_minute, summary
-from monitoring.page_parts import plotly_script, script_json, table, write_page
+from monitoring.page_parts import draw_script, plotly_script, script_json, table, write_page
 
 PAGE = Path(__file__).with_name("backtest_page.html")
 
@@ -82,6 +82,7 @@ def render_html(result: BacktestResult) -> str:
         rows=_rows(ROW_COLUMNS, result.rows),
         figures=script_json(plots),
         plotly=plotly_script(),
+        draw=draw_script(),
     )
 
 

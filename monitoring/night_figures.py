@@ -6,12 +6,9 @@ light and dark. Every plot says the same thing by shape as by colour.
 
 from __future__ import annotations
 
-from typing import Any
-
 from monitoring.night_model import LatencyMs, NightGame, NightReport
 from monitoring.night_text import HOP_NAMES, interval_words, signed
-
-Figure = dict[str, Any]
+from monitoring.page_parts import Figure, plain_layout
 
 OFFICIAL_MINUTE = 18
 HALFTIME_MINUTE = 24
@@ -42,7 +39,7 @@ def forecast_figure(report: NightReport) -> Figure | None:
         _marks(games, inside, "actual", "outcome", {"symbol": "diamond", "size": 10, "color": "@ink"}),
         _marks(games, outside, "actual", "outcome outside", {"symbol": "x", "size": 10, "color": "@miss"}),
     ]
-    layout = _layout(height=150 + ROW_PX * len(games))
+    layout = plain_layout(height=150 + ROW_PX * len(games))
     shown = [float(x) for trace in traces for x in trace["x"] if x is not None]
     layout["xaxis"] |= {
         "title": {"text": "margin at halftime, home minus away (points)"},
@@ -130,7 +127,7 @@ def _path_figure(game: NightGame, reach: float) -> Figure:
              "marker": {"color": color, "size": 8, "symbol": symbol},
              "hovertemplate": f"outcome {signed(game.actual, 0)}<extra></extra>"}
         )  # fmt: skip
-    layout = _layout(height=190)
+    layout = plain_layout(height=190)
     layout["showlegend"] = False
     layout["margin"] = {"l": 34, "r": 8, "t": 6, "b": 28}
     layout["xaxis"] |= {"range": [0, HALFTIME_MINUTE + 2], "tickvals": [0, 6, 12, 18, 24], "showgrid": False}
@@ -163,25 +160,9 @@ def latency_figure(report: NightReport) -> Figure | None:
         }
         for share, color in (("p50", "@p50"), ("p95", "@p95"), ("p99", "@p99"))
     ]
-    layout = _layout(height=130 + 62 * len(measured))
+    layout = plain_layout(height=130 + 62 * len(measured))
     layout |= {"barmode": "group", "bargap": 0.3}
     layout["xaxis"] |= {"title": {"text": "wall-clock ms"}, "rangemode": "tozero"}
     layout["yaxis"] |= {"autorange": "reversed", "showgrid": False}
     layout["margin"] |= {"l": 150, "r": 48}
     return {"data": traces, "layout": layout}
-
-
-def _layout(height: int) -> Figure:
-    axis = {"gridcolor": "@grid", "zerolinecolor": "@zero", "zeroline": False, "fixedrange": True}
-    axis |= {"ticks": "outside", "ticklen": 5, "tickcolor": "rgba(0,0,0,0)"}
-    return {
-        "height": height,
-        "margin": {"l": 64, "r": 16, "t": 36, "b": 44},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": "@ink", "family": "system-ui, sans-serif", "size": 13},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"color": "@ink"}},
-        "hoverlabel": {"bgcolor": "@paper", "bordercolor": "@muted", "font": {"color": "@ink"}},
-        "xaxis": dict(axis),
-        "yaxis": dict(axis),
-    }

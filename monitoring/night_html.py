@@ -7,13 +7,11 @@ policy forbids every other source, so the page cannot come to depend on a networ
 
 from __future__ import annotations
 
-import json
-from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
 
-from monitoring.night_figures import Figure, forecast_figure, latency_figure, path_figures
+from monitoring.night_figures import forecast_figure, latency_figure, path_figures
 from monitoring.night_model import LatencyMs, NightReport
 from monitoring.night_text import (
     HOP_NAMES,
@@ -26,6 +24,7 @@ from monitoring.night_text import (
     signed,
     status_words,
 )
+from monitoring.page_parts import Figure, draw_script, plotly_script, script_json, table, write_page
 
 PAGE = Path(__file__).with_name("night_page.html")
 GAME_COLUMNS = ("game", "forecast", "interval", "outcome", "covered", "persistence", "error", "status")
@@ -49,24 +48,21 @@ def render_html(report: NightReport) -> str:
             for name, words in figure_words(report).items()
         ),
         notes="".join(f"<li>{escape(note)}</li>" for note in report.notes),
-        games=_table(GAME_COLUMNS, _game_rows(report)),
+        games=table(GAME_COLUMNS, _game_rows(report)),
         forecasts=_plot("forecasts", forecast_figure(report), figures, "No game was forecast."),
         paths="".join(paths) or "<p>No margin path is known.</p>",
-        minutes=_table(MINUTE_COLUMNS, [minute_words(row) for row in report.by_minute]),
+        minutes=table(MINUTE_COLUMNS, [minute_words(row) for row in report.by_minute]),
         latency=_plot("latency", latency_figure(report), figures, "No hop was measured."),
-        hops=_table(HOP_COLUMNS, _hop_rows(report)),
-        figures=_script_json(figures),
-        plotly=_plotly_script(),
+        hops=table(HOP_COLUMNS, _hop_rows(report)),
+        figures=script_json(figures),
+        plotly=plotly_script(),
+        draw=draw_script(),
     )
 
 
 def write_html(report: NightReport, path: Path) -> Path:
     """Write the page to ``path`` (its folder is made) and return the path. Raises OSError when it cannot."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(render_html(report), encoding="utf-8")
-    partial.replace(path)
-    return path
+    return write_page(render_html(report), path)
 
 
 def _game_rows(report: NightReport) -> list[tuple[str, ...]]:
@@ -94,27 +90,8 @@ def _hop_rows(report: NightReport) -> list[tuple[str, ...]]:
     return rows
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
 def _plot(name: str, figure: Figure | None, figures: dict[str, Figure], otherwise: str) -> str:
     if figure is None:
         return f"<p>{escape(otherwise)}</p>"
     figures[name] = figure
     return f'<div id="{name}"></div>'
-
-
-def _script_json(value: object) -> str:
-    """JSON that cannot close the script element it stands in."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-@cache
-def _plotly_script() -> str:
-    from plotly.offline import get_plotlyjs  # half a second to import: only when a page is written
-
-    script: str = get_plotlyjs()
-    return script.replace("</script", "<\\/script")

@@ -1,6 +1,6 @@
 """What our self-contained report pages share: tables, figures as JSON, Plotly's script, a plain layout.
 
-Colours in figures are names of the page's CSS variables written ``@name``; the page's script resolves them, so that one
+Colours in figures are names of the page's CSS variables written ``@name``; ``draw_script`` resolves them, so that one
 figure serves light and dark.
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 Figure = dict[str, Any]
+
+_DRAW = Path(__file__).with_name("page_figures.js")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -37,7 +39,12 @@ def plotly_script() -> str:
     return script.replace("</script", "<\\/script")
 
 
-def layout(height: int) -> Figure:
+def draw_script() -> str:
+    """The script that draws every figure of the page's JSON element ``figures`` into the element of its name."""
+    return _DRAW.read_text(encoding="utf-8")
+
+
+def plain_layout(height: int) -> Figure:
     """Transparent, with a legend above and axes that do not move under a thumb."""
     axis = {"gridcolor": "@grid", "zerolinecolor": "@zero", "zeroline": False, "fixedrange": True}
     axis |= {"ticks": "outside", "ticklen": 5, "tickcolor": "rgba(0,0,0,0)"}

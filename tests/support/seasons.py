@@ -7,9 +7,12 @@ from dataclasses import fields
 
 import numpy as np
 
-from models.backtest import BacktestSpec
+from models.backtest import BacktestSpec, SeasonResult, answered_by
+from models.backtest_scores import Scores, score, skills
+from models.backtest_walk import Predictions, fixed
 from models.history import History
 from models.lstm_training import LstmSpec
+from models.mixture import Games
 from models.training import TrainingSpec
 from tests.unit.models.builders import make_history
 
@@ -35,3 +38,26 @@ def small_spec(*minutes: int, calibration_games: int = 120, neighbours: int = 40
         lstm=LstmSpec(hidden=4, epochs=1, batch=64),
     )
     return BacktestSpec(minutes=minutes, training=training, window=100)
+
+
+def made_season(
+    season: int, minutes: tuple[int, ...] = (6, 18), games: int = 120, notes: tuple[str, ...] = ()
+) -> SeasonResult:
+    """A season nobody trained for: the ensemble errs by 4 points, persistence by 6, Dejavu as published by 9."""
+    generator = np.random.default_rng(season)
+    history = make_history(games, season, dt.date(season, 10, 20), season)
+    actual = history.margins[:, 24].astype(np.float64)
+    scores: dict[tuple[int, str], Scores] = {}
+    answered = []
+    for minute in minutes:
+        said: dict[str, Predictions] = {}
+        for name, error in (("persistence", 6.0), ("dejavu-published", 9.0), ("ensemble", 4.0)):
+            errors = generator.normal(0.0, error, games + 200)
+            said[name] = fixed(errors[:200], actual - errors[200:])
+        said["split-conformal"] = said["ensemble"]
+        found = {name: score(name, minute, season, one, actual) for name, one in said.items()}
+        for name, scored in found.items():
+            scored.row.update(skills(scored, found["persistence"], history.date))
+            scores[minute, name] = scored
+        answered.append(answered_by(Games(history, np.zeros(games)), minute, said["ensemble"]))
+    return SeasonResult(season, history.date, scores, tuple(answered), notes)

@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+
+from models.backtest_result import combine
+from models.metrics import skill
+from tests.support.seasons import made_season
+
+SEASONS = [made_season(2020), made_season(2021, notes=("something is left out",))]
+RESULT = combine("simulated", SEASONS)
+
+
+def pooled(minute: int, forecaster: str) -> dict[str, float]:
+    (row,) = [row for row in RESULT.pooled if (row["minute"], row["forecaster"]) == (minute, forecaster)]
+    return row
+
+
+def test_seasons_keep_their_rows_and_add_one_over_all_of_them() -> None:
+    assert (RESULT.seasons, RESULT.minutes, RESULT.games) == ((2020, 2021), (6, 18), 240)
+    assert RESULT.forecasters == ("persistence", "dejavu-published", "ensemble", "split-conformal")
+    assert len(RESULT.rows) == 2 * 2 * 4
+    assert len(RESULT.pooled) == len(RESULT.calibration) == 2 * 4
+    assert RESULT.notes == ("something is left out",)
+
+
+def test_skill_over_all_seasons_is_paired_game_by_game() -> None:
+    ours, theirs = ([season.scores[18, name].squared for season in SEASONS] for name in ("ensemble", "persistence"))
+    dates = np.concatenate([season.dates for season in SEASONS])
+    wanted = skill(np.concatenate(ours), np.concatenate(theirs), dates)
+    row = pooled(18, "ensemble")
+    assert (row["mse_skill"], row["mse_skill_lower"], row["mse_skill_upper"]) == (
+        wanted.value,
+        wanted.lower,
+        wanted.upper,
+    )
+    assert 0.0 < row["mse_skill_lower"] < row["mse_skill"] < row["mse_skill_upper"] < 1.0
+
+
+def test_coverage_over_all_seasons_is_that_of_all_games() -> None:
+    shares = [season.scores[6, "ensemble"].row["coverage_95"] for season in SEASONS]
+    assert pooled(6, "ensemble")["coverage_95"] == pytest.approx(sum(shares) / 2)
+
+
+def test_the_interval_score_is_compared_with_plain_split_conformal() -> None:
+    plain, worse = pooled(18, "split-conformal"), pooled(18, "dejavu-published")
+    ends = ("", "_lower", "_upper")
+    assert [plain[f"interval_score_ratio_95{end}"] for end in ends] == [1.0] * 3
+    low, ratio, high = (worse[f"interval_score_ratio_95{end}"] for end in ("_lower", "", "_upper"))
+    assert 1.0 < low < ratio < high
+    assert ratio == pytest.approx(worse["interval_score_95"] / plain["interval_score_95"])
+
+
+def test_counts_behind_the_plots_are_of_all_games() -> None:
+    for row in RESULT.calibration:
+        assert sum(row["pit"]) == row["n"] == 240
+        assert sum(one["n"] for one in row["home_leads"]) == 240
+        assert all(0.0 <= share <= 1.0 for share in row["observed"])
+        assert row["observed"] == sorted(row["observed"])
+
+
+def test_conditional_coverage_is_the_ensembles() -> None:
+    whole = RESULT.conditional[0]
+    assert (whole["by"], whole["n"], whole["games"]) == ("all", 480, 240)
+    cells = [row["coverage_95"] for row in RESULT.rows if row["forecaster"] == "ensemble"]
+    assert whole["coverage"] == pytest.approx(sum(cells) / len(cells))
+
+
+def test_the_result_is_plain_values() -> None:
+    text = json.dumps(RESULT.as_dict(), allow_nan=False)
+    assert json.loads(text)["rows"] == RESULT.rows
+
+
+def test_seasons_of_different_minutes_do_not_mix() -> None:
+    with pytest.raises(ValueError, match="of the same minutes and forecasters"):
+        combine("simulated", [SEASONS[0], made_season(2021, minutes=(6,))])
+    with pytest.raises(ValueError, match="0 seasons"):
+        combine("simulated", [])
