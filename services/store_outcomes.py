@@ -42,7 +42,7 @@ _SETTLEMENTS = """
 _SETTLED = text(
     """
     SELECT f.game_id, g.league_date, g.source, g.home, g.away, f.minute, f.revision, f.persistence,
-           p.id AS prediction_id, p.pattern, p.context, p.components, p.alpha, p.point, p.lower, p.upper,
+           p.id AS prediction_id, p.pattern, p.context, p.alpha, p.point, p.lower, p.upper,
            p.model_version, p.model_digest, p.calibration_id,
            a.margin AS actual, a.state, s.error, s.covered, s.persistence_error, s.settled_at
     FROM standing_forecasts f
@@ -160,7 +160,7 @@ class OutcomeStore:
         in order of (league_date, game_id, minute).
 
         Columns: game_id, league_date, source, home, away, minute, revision, persistence, prediction_id, pattern,
-        context, components, alpha, point, lower, upper, model_version, model_digest, calibration_id, actual, state,
+        context, alpha, point, lower, upper, model_version, model_digest, calibration_id, actual, state,
         error, covered, persistence_error, settled_at.
         """
         import pandas as pd

@@ -57,7 +57,7 @@ def prefect(settings: Settings, what: str) -> list[dict[str, Any]]:
 def test_showing_the_night_again_adds_no_row(held: HeldNight, store: Store) -> None:
     for table, moment in (
         ("predictions", "stored_at"),
-        ("official_forecasts", "committed_at"),
+        ("forecasts", "committed_at"),
         ("actuals", "recorded_at"),
         ("settlements", "settled_at"),
         ("dispositions", "decided_at"),
@@ -74,6 +74,23 @@ def test_official_patterns_are_those_of_the_history(store: Store, truth: pd.Data
     )
     columns = [f"diff_{minute:02d}" for minute in range(1, 19)]
     assert found == [(game_id, 0, row[columns].tolist()) for game_id, row in truth.iterrows()]
+
+
+def test_patterns_of_the_other_minutes_are_those_of_the_history_and_all_are_settled(
+    store: Store, truth: pd.DataFrame
+) -> None:
+    found = rows(
+        store,
+        "SELECT f.game_id, f.minute, p.pattern, s.persistence_error, f.persistence FROM standing_forecasts f"
+        " JOIN predictions p ON p.id = f.prediction_id LEFT JOIN settlements s USING (forecast_id)",
+    )
+    assert {(game_id, 18) for game_id in truth.index} <= {row[:2] for row in found}
+    assert len(found) > 2 * len(truth), "a slow machine may let minutes pass, not most of them"
+    for game_id, minute, pattern, persistence_error, persistence in found:
+        history = truth.loc[game_id]
+        # A free throw on the mark that no poll showed while the minute lasted is not in the newest value.
+        assert pattern[:-1] == [history[f"diff_{past:02d}"] for past in range(1, minute)]
+        assert persistence_error == history["diff_24"] - persistence
 
 
 def test_the_nightly_reports_and_the_promotion_are_stored(store: Store, played: PlayedNight) -> None:

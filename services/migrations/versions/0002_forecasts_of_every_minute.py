@@ -59,18 +59,20 @@ SELECT f.id, f.game_id, f.minute, f.revision, f.prediction_id, f.model_version, 
     f.persistence, f.polled_at, f.queued_at, f.forecast_at, f.committed_at
 FROM forecasts f WHERE f.role = 'champion' AND f.minute = 18;
 
--- What stands: of every game and minute the champion's latest revision, of its settlements the newest.
+-- What stands: of every game and minute the champion's latest revision, of its settlements the newest. Said as "none
+-- is later", which reads a few rows by their index where a few are asked for, whatever they are asked by.
 CREATE VIEW standing_forecasts AS
-SELECT DISTINCT ON (f.game_id, f.minute)
-    f.id AS forecast_id, f.game_id, f.minute, f.revision, f.prediction_id, f.tick_digest, f.persistence,
+SELECT f.id AS forecast_id, f.game_id, f.minute, f.revision, f.prediction_id, f.tick_digest, f.persistence,
     f.polled_at, f.queued_at, f.forecast_at, f.committed_at
-FROM forecasts f WHERE f.role = 'champion' ORDER BY f.game_id, f.minute, f.revision DESC;
+FROM forecasts f WHERE f.role = 'champion' AND NOT EXISTS (
+    SELECT 1 FROM forecasts later WHERE later.role = 'champion' AND later.game_id = f.game_id
+        AND later.minute = f.minute AND later.revision > f.revision);
 
 CREATE VIEW standing_settlements AS
-SELECT DISTINCT ON (s.forecast_id)
-    s.id AS settlement_id, s.forecast_id, s.actual_id, a.margin AS settled_margin, s.error, s.covered,
+SELECT s.id AS settlement_id, s.forecast_id, s.actual_id, a.margin AS settled_margin, s.error, s.covered,
     s.persistence_error, s.settled_at
-FROM settlements s JOIN actuals a ON a.id = s.actual_id ORDER BY s.forecast_id, s.id DESC;
+FROM settlements s JOIN actuals a ON a.id = s.actual_id
+WHERE NOT EXISTS (SELECT 1 FROM settlements later WHERE later.forecast_id = s.forecast_id AND later.id > s.id);
 """
 
 
