@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.utilities.annotations import quote
 from prefect_dask import DaskTaskRunner
 
 from flows.backtest import load_history, local_cluster
@@ -33,8 +32,7 @@ def task_runner(dask_address: str | None, seasons: int) -> DaskTaskRunner:
 @flow(name="backtest-seasons", validate_parameters=False)
 def backtest_seasons(history: History, seasons: Sequence[int], spec: BacktestSpec) -> list[SeasonResult]:
     """One task a season, on whatever runner the flow was given."""
-    # Quoted: Prefect would look for futures inside every array.
-    futures = [season_task.submit(quote(history), season, quote(spec)) for season in seasons]
+    futures = [season_task.submit(history, season, spec) for season in seasons]
     return [future.result() for future in futures]
 
 
