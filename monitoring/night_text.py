@@ -20,6 +20,7 @@ HOP_NAMES = {
     "feed_to_client": "feed to client",
 }
 MINUTE_COLUMNS = ("minute", "forecasts", "inside", "mean width", "MAE", "MAE persistence")
+SHOWN_MINUTES = (0, 3, 6, 9, 12, 15, OFFICIAL_MINUTE, 21, 23)
 UNKNOWN = "-"
 
 
@@ -145,10 +146,11 @@ def minute_words(row: MinuteFigures) -> tuple[str, ...]:
 
 
 def _minutes(report: NightReport) -> Table:
-    table = Table(title="Forecasts by minute, points", title_justify="left", box=None, pad_edge=False)
+    title = "Forecasts by minute, points (all minutes are on the page)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in MINUTE_COLUMNS:
         table.add_column(name, justify="right")
-    for row in report.by_minute:
+    for row in (row for row in report.by_minute if row.minute in SHOWN_MINUTES):
         table.add_row(*minute_words(row), style="bold" if row.minute == OFFICIAL_MINUTE else "")
     return table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from rich.console import Console
 from monitoring.night import NightReport, build_night_report
 from monitoring.night_figures import forecast_figure, latency_figure, path_figures
 from monitoring.night_html import render_html, write_html
-from monitoring.night_text import print_night, signed
+from monitoring.night_model import MinuteFigures
+from monitoring.night_text import SHOWN_MINUTES, minute_words, print_night, signed
+from monitoring.rows import MinuteRow
 from tests.unit.monitoring.nights import forecast_game, hops, missed_game, night
 
 
@@ -35,6 +38,22 @@ def test_terminal_shows_every_game_and_total(report: NightReport) -> None:
     assert "3: 2 forecast, 1 missed, 0 void, 0 undecided" in text
     assert "1 of 2 = 50.0%" in text
     assert "feed to queue" in text
+
+
+def test_figures_by_minute_are_on_the_page_and_a_few_of_them_on_the_terminal() -> None:
+    minutes = tuple(MinuteRow(minute, 9, 8, 7.25, 7.5, 0.875, 31.5) for minute in range(24))
+    report = build_night_report(replace(night(forecast_game()), minutes=minutes))
+    text, page = shown(report), render_html(report)
+    cells = ("9", "7 of 8", "31.5", "7.25", "7.50")
+    assert len(re.findall(r"\s+".join((r"\d+", *cells)), text)) == len(SHOWN_MINUTES)
+    for minute in range(24):
+        assert "".join(f"<td>{cell}</td>" for cell in (str(minute), *cells)) in page
+
+
+def test_a_minute_without_settled_games_has_dashes() -> None:
+    assert minute_words(MinuteFigures(**asdict(MinuteRow(3, 2, 0, None, None, None, None)))) == (
+        "3", "2", "-", "-", "-", "-",
+    )  # fmt: skip
 
 
 def test_terminal_says_simulated_league() -> None:
