@@ -36,6 +36,7 @@ log = structlog.get_logger("predictor")
 
 BATCH = 256
 CLAIM_EVERY_S = 2.0
+BETWEEN_S = 0.5
 
 
 class Stream(Protocol):
@@ -132,7 +133,9 @@ class Predictor:
     def _take(self, block_ms: int) -> int:
         """To the stream's end: what is behind the first batch may show that a half is over."""
         taken = 0
-        batch = self._stream.consume(self._consumer, block_ms=0 if self._work else block_ms, count=BATCH)
+        batch = self._stream.consume(
+            self._consumer, block_ms=0 if self._work or self._minutes else block_ms, count=BATCH
+        )
         while batch:
             taken += self._owe(batch)
             batch = self._stream.consume(self._consumer, block_ms=0, count=BATCH)
@@ -150,8 +153,12 @@ class Predictor:
         return len(deliveries)
 
     def _between(self) -> None:
-        """Forecasts of minutes that are not official, one game after the other until an official one falls due."""
-        while self._minutes and not self._official_waits():
+        """Forecasts of minutes that are not official, one game after the other until an official one falls due.
+
+        What a slow forecaster leaves over goes on with the next step, so that the lease is renewed in time.
+        """
+        until = time.monotonic() + BETWEEN_S
+        while self._minutes and time.monotonic() < until and not self._official_waits():
             game_id = next(iter(self._minutes))
             tick, game = self._minutes.pop(game_id), self._games.get(game_id)
             if game is not None:

@@ -103,7 +103,7 @@ def exporter(settings: Settings) -> Service:
 
 
 def predictor(settings: Settings) -> Service:
-    """Asks for the official forecasts and settles them."""
+    """Asks for the forecasts of live games and settles them."""
     return Service(
         "predictor",
         python("-m", "flows.predictor"),

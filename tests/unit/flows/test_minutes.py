@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows import predictor as module
 from models.game import forecast_minute, pattern
 from services.client import ForecasterRefused, ForecasterUnavailable
 from tests.support.predictor_bench import AT, GAME, OTHER, THIRD, Bench, shown
@@ -81,6 +82,17 @@ def test_a_forecaster_that_is_away_is_asked_once_a_step_for_minutes_that_nobody_
     bench.step()
     assert bench.issuer.minutes[1:] == [(GAME, 6, 0), (OTHER, 9, 0)]
     assert bench.predictor.counts.passed == 1
+
+
+def test_a_slow_forecaster_is_asked_for_the_rest_in_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    monkeypatch.setattr(module, "BETWEEN_S", -1.0)
+    bench.see(shown(GAME, t=400.0), shown(OTHER, t=500.0))
+    bench.step()
+    assert bench.issuer.minutes == []
+    monkeypatch.undo()
+    bench.step()
+    assert bench.issuer.minutes == [(GAME, 6, 0), (OTHER, 8, 0)]
 
 
 def test_what_the_forecaster_refuses_is_not_asked_again_for_the_same_pattern() -> None:
