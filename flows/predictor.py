@@ -133,9 +133,8 @@ class Predictor:
     def _take(self, block_ms: int) -> int:
         """To the stream's end: what is behind the first batch may show that a half is over."""
         taken = 0
-        batch = self._stream.consume(
-            self._consumer, block_ms=0 if self._work or self._minutes else block_ms, count=BATCH
-        )
+        pending = self._work or self._minutes
+        batch = self._stream.consume(self._consumer, block_ms=0 if pending else block_ms, count=BATCH)
         while batch:
             taken += self._owe(batch)
             batch = self._stream.consume(self._consumer, block_ms=0, count=BATCH)
