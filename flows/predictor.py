@@ -74,6 +74,7 @@ class Predictor:
         self._games: dict[str, GameState] = {}
         self._work: dict[str, Work] = {}
         self._minutes: dict[str, Tick] = {}
+        self._arrived: list[Tick] = []
         self._claimed_at = float("-inf")
         self.counts = PredictCounts()
         self._steps = GameSteps(store, issuer, announcer, self.counts, speed=speed, now=now)
@@ -120,6 +121,7 @@ class Predictor:
     def step(self, block_ms: int) -> int:
         """Takes all that waits in the stream and handles the newest state of each game; returns the entries taken."""
         taken = self._take(block_ms)
+        self._arrived.clear()
         self._steps.forget_trouble()
         for game_id, work in list(self._work.items()):
             if self._handled(game_id, partial(self._handle, game_id, work)):
@@ -149,6 +151,7 @@ class Predictor:
             work = self._work.setdefault(delivery.tick.game_id, Work())
             work.entries.append(delivery.entry_id)
             work.ticks.append(delivery.tick)
+            self._arrived.append(delivery.tick)
         return len(deliveries)
 
     def _between(self) -> None:
@@ -165,8 +168,8 @@ class Predictor:
                 self._take(0)
 
     def _official_waits(self) -> bool:
-        newest = [work.ticks[-1] for work in self._work.values()]
-        return any(self._steps.official_waits(self._games.get(tick.game_id), tick.snapshot) for tick in newest)
+        """Among what came since the step began: one that is owed for longer waits for something else."""
+        return any(self._steps.official_waits(self._games.get(tick.game_id), tick.snapshot) for tick in self._arrived)
 
     def _handled(self, game_id: str, act: Callable[[], bool | None]) -> bool:
         """What ``act`` says; a game that breaks a rule of the tables is done with: trying again cannot help."""

@@ -68,6 +68,17 @@ def test_an_official_forecast_that_falls_due_waits_behind_no_more_than_one_other
     assert bench.issuer.minutes == [(GAME, 6, 0), (THIRD, 18, 0), (OTHER, 8, 0)]
 
 
+def test_an_official_forecast_that_waits_for_a_newer_snapshot_holds_up_no_other_game() -> None:
+    bench = Bench()
+    bench.see(shown(THIRD, t=1090.0))
+    bench.now = AT + timedelta(minutes=10)
+    bench.step()
+    bench.see(shown(GAME, t=400.0), shown(OTHER, t=500.0))
+    bench.step()
+    assert bench.issuer.minutes == [(GAME, 6, 0), (OTHER, 8, 0)]
+    assert bench.stream.backlog() == 1, "the official one is still owed"
+
+
 def test_a_forecaster_that_is_away_is_asked_once_a_step_for_minutes_that_nobody_owes() -> None:
     bench = Bench()
     bench.issuer.broken = ForecasterUnavailable("away")
