@@ -30,7 +30,7 @@ from models.mixture import Games
 from models.ratings import rate_history
 from models.training import TrainingSpec, split, train
 
-PERSISTENCE, ENSEMBLE, SPLIT_CONFORMAL = "persistence", "ensemble", "split-conformal"
+PERSISTENCE, LINEAR, ENSEMBLE, SPLIT_CONFORMAL = "persistence", "linear", "ensemble", "split-conformal"
 COMPONENTS = ("dejavu", "lstm")
 # The share of the games left to fit that the weights may take, where there are fewer than training asks for.
 VALIDATION_SHARE = 3
@@ -157,8 +157,9 @@ def walk(
         tell(f"minute {minute}", place / len(spec.minutes))
         said = predictions(games, minute, fitted, spec)
         found = {name: score(name, minute, season, one, actual) for name, one in said.items()}
-        for name, scored in found.items():
-            scored.row.update(skills(scored, found[PERSISTENCE], games.history.date))
+        beside = skills(list(found.values()), [found[PERSISTENCE]] * len(found), games.history.date)
+        for (name, scored), row in zip(found.items(), beside, strict=True):
+            scored.row.update(row)
             scores[minute, name] = scored
         answered.append(answered_by(games, minute, said[ENSEMBLE]))
     tell("done", 1.0)
@@ -190,7 +191,7 @@ def predictions(games: Games, minute: int, fitted: Fitted, spec: BacktestSpec) -
         add(name, now + changes, then + past)
     out[ENSEMBLE] = walk_ensemble(fitted.ensemble, asked, seen, games.history.change(minute), minute, spec.window)
     errors = happened - then - asked_before.changes(minute, possession=True)
-    out[SPLIT_CONFORMAL] = fixed(errors, out[ENSEMBLE].points)
+    out[SPLIT_CONFORMAL] = fixed(errors, out[ENSEMBLE].points, games.history.date)
     return out
 
 

@@ -1,6 +1,7 @@
 """The seasons of a backtest taken together: every figure of the report, as plain values.
 
-Skill over all seasons is paired game by game and has a range from league dates drawn again, as within one season.
+Skill over all seasons is paired game by game and has a range from league dates drawn again, as within one season. It is
+given against persistence and, since a straight line is the next thing anyone would try, against the linear rule.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from models import metrics
-from models.backtest import PERSISTENCE, SPLIT_CONFORMAL, SeasonResult
-from models.backtest_scores import CHANCE_BINS, COVERAGE_LEVELS, Row, Scores
+from models.backtest import LINEAR, PERSISTENCE, SPLIT_CONFORMAL, SeasonResult
+from models.backtest_scores import CHANCE_BINS, COVERAGE_LEVELS, Row, Scores, skills
 from models.conditional import Answered, conditional_coverage
 
 CONDITIONAL_ALPHA = 0.05
@@ -47,21 +49,24 @@ def combine(source: str, results: Sequence[SeasonResult]) -> BacktestResult:
         raise ValueError(f"{len(results)} seasons: they must be one or more, of the same minutes and forecasters")
     dates = np.concatenate([result.dates for result in results])
     keys = list(results[0].scores)
+    seen = {key: _joined([result.scores[key] for result in results]) for key in keys}
+    with threadpool_limits(1):  # the same bits with any number of cores
+        beside = skills(list(seen.values()), [seen[minute, PERSISTENCE] for minute, _ in keys], dates)
+        linear = skills(list(seen.values()), [seen[minute, LINEAR] for minute, _ in keys], dates)
+        ratios = metrics.skills(
+            np.stack([one.winkler for one in seen.values()], axis=1),
+            np.stack([seen[minute, SPLIT_CONFORMAL].winkler for minute, _ in keys], axis=1),
+            dates,
+        )
     pooled, calibration = [], []
-    for minute, name in keys:
-        seen = [result.scores[minute, name] for result in results]
-        persistence = [result.scores[minute, PERSISTENCE] for result in results]
-        plain = [result.scores[minute, SPLIT_CONFORMAL] for result in results]
-        row: Row = {"minute": minute, "forecaster": name, "n": len(dates)}
-        for figure, losses, beside in (("mse_skill", "squared", persistence), ("crps_skill", "crps", persistence)):
-            found = metrics.skill(_all(seen, losses), _all(beside, losses), dates)
-            row |= {figure: found.value, f"{figure}_lower": found.lower, f"{figure}_upper": found.upper}
-        for figure in ("coverage_80", "coverage_90", "coverage_95", "width_95", "interval_score_95"):
-            row[figure] = float(np.average([one.row[figure] for one in seen], weights=[one.row["n"] for one in seen]))
-        found = metrics.skill(_all(seen, "winkler"), _all(plain, "winkler"), dates)
-        ratio = {"": found.value, "_lower": found.upper, "_upper": found.lower}
-        pooled.append(row | {f"interval_score_ratio_95{end}": 1.0 - value for end, value in ratio.items()})
-        calibration.append({"minute": minute, "forecaster": name, "n": len(dates)} | _counts(seen))
+    for (minute, name), gain, over, skill in zip(keys, beside, linear, ratios, strict=True):
+        one = seen[minute, name]
+        named: Row = {"minute": minute, "forecaster": name, "n": len(dates)}
+        ratio = {"": skill.value, "_lower": skill.upper, "_upper": skill.lower}
+        compared = {f"interval_score_ratio_95{end}": 1.0 - value for end, value in ratio.items()}
+        over_linear = {f"crps_over_linear{end}": over[f"crps_skill{end}"] for end in ratio}
+        pooled.append(named | gain | one.row | compared | over_linear)
+        calibration.append(named | _counts(one))
     return BacktestResult(
         source=source,
         seasons=tuple(result.season for result in results),
@@ -76,23 +81,31 @@ def combine(source: str, results: Sequence[SeasonResult]) -> BacktestResult:
     )
 
 
-def _all(seen: Sequence[Scores], losses: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.concatenate([getattr(one, losses) for one in seen])
+def _joined(seen: Sequence[Scores]) -> Scores:
+    """One forecaster at one minute over all seasons; its row has the figures that are means over games."""
+    games = [one.row["n"] for one in seen]
+    figures = ("coverage_80", "coverage_90", "coverage_95", "width_95", "interval_score_95")
+    return Scores(
+        row={name: float(np.average([one.row[name] for one in seen], weights=games)) for name in figures},
+        squared=np.concatenate([one.squared for one in seen]),
+        crps=np.concatenate([one.crps for one in seen]),
+        winkler=np.concatenate([one.winkler for one in seen]),
+        pit=np.sum([one.pit for one in seen], axis=0),
+        covered=np.sum([one.covered for one in seen], axis=0),
+        chances=np.sum([one.chances for one in seen], axis=0),
+    )
 
 
-def _counts(seen: Sequence[Scores]) -> Row:
-    """Over all seasons: the PIT histogram, the share of outcomes inside each central interval, and how often the home
-    team led when it was said to with about that probability."""
-    games = sum(len(one.squared) for one in seen)
-    covered = sum(one.covered for one in seen)
-    chances = np.sum([one.chances for one in seen], axis=0)
+def _counts(one: Scores) -> Row:
+    """The PIT histogram, the share of outcomes inside each central interval, and how often the home team led when it
+    was said to with about that probability."""
     return {
-        "pit": np.sum([one.pit for one in seen], axis=0).tolist(),
+        "pit": one.pit.tolist(),
         "levels": list(COVERAGE_LEVELS),
-        "observed": (np.asarray(covered) / games).tolist(),
+        "observed": (one.covered / len(one.squared)).tolist(),
         "home_leads": [
             {"n": int(n), "said": float(said / n), "happened": float(happened / n)}
-            for n, said, happened in (chances[place] for place in range(CHANCE_BINS))
+            for n, said, happened in (one.chances[place] for place in range(CHANCE_BINS))
             if n
         ],
     }

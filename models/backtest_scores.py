@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ class Scores:
 
 
 def score(name: str, minute: int, season: int, said: Predictions, actual: Floats) -> Scores:
-    """Everything that needs no other forecaster; ``with_skill`` adds the rest."""
+    """Everything that needs no other forecaster; ``skills`` gives the rest."""
     whole = actual.astype(np.int64)
     errors = actual - said.points
     crps = scoring.crps_discrete(said.first, said.pmf, whole)
@@ -84,16 +85,15 @@ def score(name: str, minute: int, season: int, said: Predictions, actual: Floats
     )
 
 
-def skills(scores: Scores, baseline: Scores, dates: NDArray[np.datetime64]) -> Row:
-    """Skill against ``baseline`` on the same games, with 95% bootstrap ranges over league dates."""
-    out: Row = {}
-    for name, ours, theirs in (
-        ("mse_skill", scores.squared, baseline.squared),
-        ("crps_skill", scores.crps, baseline.crps),
-    ):
-        found = metrics.skill(ours, theirs, dates)
-        out |= {name: found.value, f"{name}_lower": found.lower, f"{name}_upper": found.upper}
-    return out
+def skills(found: Sequence[Scores], baseline: Sequence[Scores], dates: NDArray[np.datetime64]) -> list[Row]:
+    """Skill of each of ``found`` against its ``baseline`` on the same n games, with 95% bootstrap ranges over the
+    league ``dates`` [n]."""
+    rows: list[Row] = [{} for _ in found]
+    for name, losses in (("mse_skill", "squared"), ("crps_skill", "crps")):
+        ours, theirs = (np.stack([getattr(one, losses) for one in some], axis=1) for some in (found, baseline))
+        for row, skill in zip(rows, metrics.skills(ours, theirs, dates), strict=True):
+            row |= {name: skill.value, f"{name}_lower": skill.lower, f"{name}_upper": skill.upper}
+    return rows
 
 
 def _percent(level: float) -> int:

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.conformal import conformal_quantile, nonconformity
-from models.distribution import MarginDistribution, conformal_distribution
-from models.scoring import stacked
+from models.distribution import conformal_pmfs
 
 LEVELS = (0.8, 0.9, 0.95)
 
@@ -51,17 +50,22 @@ def rolled(past: Floats, points: Floats, actual: Floats, dates: NDArray[np.datet
     return _predict(points, pools)
 
 
-def fixed(past: Floats, points: Floats) -> Predictions:
+def fixed(past: Floats, points: Floats, dates: NDArray[np.datetime64]) -> Predictions:
     """Point and the calibration games' errors, the same all season long. Raises CalibrationTooSmall."""
-    return _predict(points, iter([(slice(0, len(points)), past)]))
+    return _predict(points, ((rows, past) for rows in dates_of(dates)))
 
 
 def _predict(points: Floats, pools: Iterator[tuple[slice, Floats]]) -> Predictions:
     half_widths = np.empty((len(points), len(LEVELS)))
-    distributions: list[MarginDistribution] = []
+    first, parts = np.empty(len(points), dtype=np.int64), []
     for rows, errors in pools:
         scores, ordered = np.sort(nonconformity(errors)), np.sort(errors)
         half_widths[rows] = [conformal_quantile(scores, 1.0 - level) for level in LEVELS]
-        distributions += [conformal_distribution(float(point), 1.0, ordered) for point in points[rows]]
-    first, pmf = stacked(distributions)
+        first[rows], part = conformal_pmfs(points[rows], ordered)
+        parts.append(part)
+    pmf = np.zeros((len(points), max(part.shape[1] for part in parts)))
+    row = 0
+    for part in parts:
+        pmf[row : row + len(part), : part.shape[1]] = part
+        row += len(part)
     return Predictions(points, points[:, None] - half_widths, points[:, None] + half_widths, first, pmf)

@@ -56,14 +56,24 @@ class MarginDistribution:
         total = float(cumulative[-1])
         if not abs(total - 1.0) <= SUM_TOLERANCE:
             raise BadDistribution(f"probabilities add up to {total}: they must add up to 1 within {SUM_TOLERANCE:g}")
-        cumulative *= 1.0 / GRAIN / total
+        self._keep(int(self.first), cumulative)
+
+    @classmethod
+    def of_cumulative(cls, first: int, cumulative: Floats) -> MarginDistribution:
+        """From P(margin <= first + i) float64[k], which must ascend from 0 or above; it is scaled to end at 1."""
+        made = object.__new__(cls)
+        made._keep(first, cumulative.copy())
+        return made
+
+    def _keep(self, first: int, cumulative: Floats) -> None:
+        cumulative *= 1.0 / GRAIN / float(cumulative[-1])
         np.rint(cumulative, out=cumulative)
         cumulative *= GRAIN
         probabilities = cumulative.copy()
         probabilities[1:] -= cumulative[:-1]
         cumulative.setflags(write=False)
         probabilities.setflags(write=False)
-        object.__setattr__(self, "first", int(self.first))
+        object.__setattr__(self, "first", first)
         object.__setattr__(self, "probabilities", probabilities)
         object.__setattr__(self, "_cumulative", cumulative)
 
@@ -144,20 +154,49 @@ def conformal_distribution(point: float, scale: float, residuals_sorted: Floats)
     low, high = float(residuals_sorted[0]), float(residuals_sorted[-1])
     if not (0.0 < scale < math.inf and math.isfinite(point) and math.isfinite(low) and math.isfinite(high)):
         raise BadDistribution(f"point {point}, scale {scale}, errors {low}..{high}: all must be finite, the scale > 0")
-    low_fall, high_fall = _tail_falls(residuals_sorted, scale)
-    gap = 1.0 / (n + 1)
-    reach = max(0.0, math.log(gap / TAIL_LEFT_OUT))
+    low_fall, high_fall, reach = _tails(residuals_sorted, scale)
     first = math.floor(point + scale * (low - reach * low_fall) + 0.5)
     last = math.ceil(point + scale * (high + reach * high_fall) - 0.5)
     edges = (np.arange(first, last + 1) + (0.5 - point)) / scale
-    cumulative = np.interp(edges, residuals_sorted, np.arange(1, n + 1) * gap)
-    below, within = (int(place) for place in edges.searchsorted([low, high]))
-    cumulative[:below] = gap * np.exp((edges[:below] - low) / low_fall)
-    cumulative[within:] = 1.0 - gap * np.exp((high - edges[within:]) / high_fall)
+    cumulative = _below(edges, residuals_sorted, low_fall, high_fall)
     cumulative[-1] = 1.0
     probabilities = cumulative.copy()
     probabilities[1:] -= cumulative[:-1]
     return MarginDistribution(first, probabilities)
+
+
+def conformal_pmfs(points: Floats, residuals_sorted: Floats) -> tuple[int, Floats]:
+    """``conformal_distribution`` with scale 1 of many ``points`` float64[q] at once, q > 0: (first, pmf float64[q, k]),
+    P(margin = first + i) = pmf[g, i]. Equal up to 2^-40 but for the tails, which end where those of the outermost
+    points do. Raises BadDistribution for no residuals."""
+    if not len(residuals_sorted):
+        raise BadDistribution("no calibration errors: a distribution needs at least one")
+    low_fall, high_fall, reach = _tails(residuals_sorted, 1.0)
+    first = math.floor(float(points.min()) + float(residuals_sorted[0]) - reach * low_fall + 0.5)
+    last = math.ceil(float(points.max()) + float(residuals_sorted[-1]) + reach * high_fall - 0.5)
+    edges = np.arange(first, last + 1) + (0.5 - points[:, None])
+    cumulative = _below(edges.ravel(), residuals_sorted, low_fall, high_fall).reshape(edges.shape)
+    cumulative[:, -1] = 1.0
+    pmf = cumulative.copy()
+    pmf[:, 1:] -= cumulative[:, :-1]
+    return first, np.maximum(pmf, 0.0)
+
+
+def _below(edges: Floats, residuals_sorted: Floats, low_fall: float, high_fall: float) -> Floats:
+    """P(residual <= edge), float64[k], of edges float64[k]."""
+    gap = 1.0 / (len(residuals_sorted) + 1)
+    low, high = residuals_sorted[0], residuals_sorted[-1]
+    cumulative = np.interp(edges, residuals_sorted, np.arange(1, len(residuals_sorted) + 1) * gap)
+    under, over = edges < low, edges >= high
+    cumulative[under] = gap * np.exp((edges[under] - low) / low_fall)
+    cumulative[over] = 1.0 - gap * np.exp((high - edges[over]) / high_fall)
+    return cumulative
+
+
+def _tails(residuals_sorted: Floats, scale: float) -> tuple[float, float, float]:
+    """How steeply either tail falls, in residual units, and how many times that it reaches."""
+    low_fall, high_fall = _tail_falls(residuals_sorted, scale)
+    return low_fall, high_fall, max(0.0, -math.log((len(residuals_sorted) + 1) * TAIL_LEFT_OUT))
 
 
 def _tail_falls(residuals_sorted: Floats, scale: float) -> tuple[float, float]:

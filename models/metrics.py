@@ -101,17 +101,38 @@ def skill(
     ``clusters`` [n] is usually the league date: games of a night are drawn together, since they share what made the
     night unusual. Same input, same bits. Raises ValueError when lengths differ or the baseline never errs.
     """
-    ours, theirs, groups = _some(losses), _some(baseline), np.asarray(clusters)
-    if not len(ours) == len(theirs) == len(groups):
-        raise ValueError(f"{len(ours)} losses, {len(theirs)} of the baseline, {len(groups)} clusters: must be equal")
-    if not theirs.sum() > 0:
+    ours, theirs = _some(losses), _some(baseline)
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} losses, {len(theirs)} of the baseline: must be equal")
+    return skills(ours[:, None], theirs[:, None], clusters, level, draws, seed)[0]
+
+
+def skills(
+    losses: ArrayLike, baselines: ArrayLike, clusters: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 1
+) -> list[Skill]:
+    """``skill`` of each column of ``losses`` [n, m] against the same column of ``baselines`` [n, m]: the clusters are
+    drawn once for all of them. Raises as ``skill`` does."""
+    ours, theirs = np.asarray(losses, dtype=np.float64), np.asarray(baselines, dtype=np.float64)
+    groups = np.asarray(clusters)
+    if not (ours.shape == theirs.shape and ours.ndim == 2 and len(ours) == len(groups) > 0):
+        raise ValueError(f"losses {ours.shape}, baselines {theirs.shape}, {len(groups)} clusters: must be n x m, n > 0")
+    if not (theirs.sum(axis=0) > 0).all():
         raise ValueError("the baseline's losses add up to 0: skill against it is not defined")
     names, place = np.unique(groups, return_inverse=True)
-    ours_by, theirs_by = np.bincount(place, weights=ours), np.bincount(place, weights=theirs)
-    drawn = np.random.default_rng(seed).integers(0, len(names), size=(draws, len(names)))
-    samples = 1.0 - ours_by[drawn].sum(axis=1) / np.maximum(theirs_by[drawn].sum(axis=1), np.finfo(float).tiny)
-    lower, upper = np.quantile(samples, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    return Skill(float(1.0 - ours.sum() / theirs.sum()), float(lower), float(upper), level)
+    k = len(names)
+    drawn = np.random.default_rng(seed).integers(0, k, size=(draws, k))
+    times = np.bincount((drawn + k * np.arange(draws)[:, None]).ravel(), minlength=draws * k).reshape(draws, k)
+    sums = [
+        times @ np.stack([np.bincount(place, weights=column) for column in matrix.T], axis=1)
+        for matrix in (ours, theirs)
+    ]
+    samples = 1.0 - sums[0] / np.maximum(sums[1], np.finfo(float).tiny)
+    lower, upper = np.quantile(samples, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0)
+    values = 1.0 - ours.sum(axis=0) / theirs.sum(axis=0)
+    return [
+        Skill(float(value), float(low), float(high), level)
+        for value, low, high in zip(values, lower, upper, strict=True)
+    ]
 
 
 def _some(values: ArrayLike) -> Floats:

@@ -225,7 +225,7 @@ def _line(name: str, x: Sequence[float], y: Sequence[float]) -> Figure:
 
 def _minutes_layout(title: str) -> Figure:
     out = plain_layout(height=360)
-    out["xaxis"] |= {"title": {"text": "minute of the forecast"}, "dtick": 3, "showgrid": False}
+    out["xaxis"] |= {"title": {"text": "minute of the forecast"}, "dtick": 3, "range": [-0.7, 23.7], "showgrid": False}
     out["yaxis"] |= {"title": {"text": title}}
     return out
 

@@ -30,6 +30,9 @@ POOLED_COLUMNS = {
     "width_95": "{:.1f}",
     "interval_score_95": "{:.2f}",
     "interval_score_ratio_95": "{:.3f}",
+    "crps_over_linear": "{:.1%}",
+    "crps_over_linear_lower": "{:.1%}",
+    "crps_over_linear_upper": "{:.1%}",
 }
 ROW_COLUMNS = {
     "season": "{:d}",
@@ -77,7 +80,10 @@ def render_html(result: BacktestResult) -> str:
         games=f"{result.games:,}",
         minute=str(minute),
         summary="".join(f"<li>{escape(sentence)}</li>" for sentence in (*summary(result), *result.notes)),
-        official=_rows(POOLED_COLUMNS, [row for row in result.pooled if row["minute"] == minute]),
+        official=_rows(
+            {name: form for name, form in POOLED_COLUMNS.items() if name not in ("minute", "n")},
+            [row for row in result.pooled if row["minute"] == minute],
+        ),
         pooled=_rows(POOLED_COLUMNS, result.pooled),
         rows=_rows(ROW_COLUMNS, result.rows),
         figures=script_json(plots),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from models.backtest import ENSEMBLE, PERSISTENCE, SPLIT_CONFORMAL
 from models.backtest_result import BacktestResult
@@ -35,17 +35,18 @@ def summary(result: BacktestResult) -> list[str]:
         f" {_less(main, 'crps_skill')} ({_seasons(result)}, {result.games:,} games, paired over league dates).",
         _where_it_wins(result),
         _against_the_others(result, minute),
+        f"Its CRPS at minute {minute} is {_less(main, 'crps_over_linear', 'the linear rule')}.",
         *_losers(result),
         _coverage(result),
         _ratio(main, minute),
     ]
 
 
-def _less(row: Row, figure: str) -> str:
+def _less(row: Row, figure: str, whose: str = "persistence") -> str:
     low, high = row[f"{figure}_lower"], row[f"{figure}_upper"]
     word = "lower" if row[figure] >= 0 else "higher"
     sure = "" if low > 0 or high < 0 else ", which chance alone could do"
-    return f"{abs(row[figure]):.1%} {word} than persistence's (95% range {low:.1%} to {high:.1%}{sure})"
+    return f"{abs(row[figure]):.1%} {word} than {whose}'s (95% range {low:.1%} to {high:.1%}{sure})"
 
 
 def _where_it_wins(result: BacktestResult) -> str:
@@ -104,14 +105,18 @@ def _ratio(row: Row, minute: int) -> str:
 
 def _seasons(result: BacktestResult) -> str:
     years = result.seasons
-    if len(years) == 1:
-        return f"season {years[0]}"
-    whole = years == tuple(range(years[0], years[-1] + 1))
-    return f"seasons {years[0]} to {years[-1]}" if whole else f"seasons {_listed(years)}"
+    return f"season {years[0]}" if len(years) == 1 else f"seasons {_listed(years)}"
 
 
-def _listed(values: Iterable[int]) -> str:
-    return ", ".join(map(str, values))
+def _listed(values: Sequence[int]) -> str:
+    """Ascending numbers with runs of three and more shortened: 0, 2 to 23."""
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def _band() -> str:

@@ -100,7 +100,7 @@ def test_a_result_is_kept_in_mlflow_with_its_page_and_rows(mlflow_url: str, tmp_
     assert run["info"]["status"] == "FINISHED"
     params = {one["key"]: one["value"] for one in run["data"]["params"]}
     assert (params["seasons"], params["minutes"], params["training.neighbours"]) == ("2018,2019", "6,18", "40")
-    assert len(run["data"]["metrics"]) == 4 * 2 * len(FIGURES)
+    assert len(run["data"]["metrics"]) == 5 * 2 * len(FIGURES)
     assert {file["path"] for file in files} == {"backtest.html", "backtest.json"}
     rows = {row["minute"]: row for row in result.rows if (row["season"], row["forecaster"]) == (2019, "ensemble")}
     assert {one["step"]: one["value"] for one in history} == {m: row["crps_skill"] for m, row in rows.items()}

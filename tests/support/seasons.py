@@ -51,13 +51,14 @@ def made_season(
     answered = []
     for minute in minutes:
         said: dict[str, Predictions] = {}
-        for name, error in (("persistence", 6.0), ("dejavu-published", 9.0), ("ensemble", 4.0)):
+        for name, error in (("persistence", 6.0), ("linear", 4.5), ("dejavu-published", 9.0), ("ensemble", 4.0)):
             errors = generator.normal(0.0, error, games + 200)
-            said[name] = fixed(errors[:200], actual - errors[200:])
+            said[name] = fixed(errors[:200], actual - errors[200:], history.date)
         said["split-conformal"] = said["ensemble"]
         found = {name: score(name, minute, season, one, actual) for name, one in said.items()}
-        for name, scored in found.items():
-            scored.row.update(skills(scored, found["persistence"], history.date))
+        beside = skills(list(found.values()), [found["persistence"]] * len(found), history.date)
+        for (name, scored), row in zip(found.items(), beside, strict=True):
+            scored.row.update(row)
             scores[minute, name] = scored
         answered.append(answered_by(Games(history, np.zeros(games)), minute, said["ensemble"]))
     return SeasonResult(season, history.date, scores, tuple(answered), notes)

@@ -78,7 +78,7 @@ def test_the_command_prints_rows_and_nothing_else_on_standard_output(small: list
     assert told.exit_code == 0, told.output
     body = json.loads(told.stdout)
     assert body["source"] == "simulated"
-    assert [(row["season"], row["minute"]) for row in body["rows"]] == [(2018, 6)] * 4 + [(2018, 18)] * 4
+    assert [(row["season"], row["minute"]) for row in body["rows"]] == [(2018, 6)] * 5 + [(2018, 18)] * 5
     assert small == [{"seasons": (2018,), "minutes": (6, 18), "address": None}]
     assert "of the simulated games" in told.stderr
 

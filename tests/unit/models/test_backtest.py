@@ -172,8 +172,10 @@ def test_ratings_that_see_their_own_date_are_caught(fitted: Fitted, monkeypatch:
 
 
 def test_calibration_that_learns_before_it_forecasts_is_caught(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
-    def all_at_once(past: np.ndarray, points: np.ndarray, actual: np.ndarray, *_: object) -> Predictions:
-        return backtest.fixed(np.concatenate([past, actual - points]), points)
+    def all_at_once(
+        past: np.ndarray, points: np.ndarray, actual: np.ndarray, dates: np.ndarray, _window: int
+    ) -> Predictions:
+        return backtest.fixed(np.concatenate([past, actual - points]), points, dates)
 
     monkeypatch.setattr(backtest, "rolled", all_at_once)
     caught = leaking(lambda history: said_of(history, fitted, 18), HISTORY, SEASON, DATES[30], 18)

@@ -18,9 +18,9 @@ def pooled(minute: int, forecaster: str) -> dict[str, float]:
 
 def test_seasons_keep_their_rows_and_add_one_over_all_of_them() -> None:
     assert (RESULT.seasons, RESULT.minutes, RESULT.games) == ((2020, 2021), (6, 18), 240)
-    assert RESULT.forecasters == ("persistence", "dejavu-published", "ensemble", "split-conformal")
-    assert len(RESULT.rows) == 2 * 2 * 4
-    assert len(RESULT.pooled) == len(RESULT.calibration) == 2 * 4
+    assert RESULT.forecasters == ("persistence", "linear", "dejavu-published", "ensemble", "split-conformal")
+    assert len(RESULT.rows) == 2 * 2 * 5
+    assert len(RESULT.pooled) == len(RESULT.calibration) == 2 * 5
     assert RESULT.notes == ("something is left out",)
 
 
@@ -29,12 +29,16 @@ def test_skill_over_all_seasons_is_paired_game_by_game() -> None:
     dates = np.concatenate([season.dates for season in SEASONS])
     wanted = skill(np.concatenate(ours), np.concatenate(theirs), dates)
     row = pooled(18, "ensemble")
-    assert (row["mse_skill"], row["mse_skill_lower"], row["mse_skill_upper"]) == (
-        wanted.value,
-        wanted.lower,
-        wanted.upper,
-    )
+    found = [row[f"mse_skill{end}"] for end in ("", "_lower", "_upper")]
+    assert found == pytest.approx([wanted.value, wanted.lower, wanted.upper], abs=1e-12)
     assert 0.0 < row["mse_skill_lower"] < row["mse_skill"] < row["mse_skill_upper"] < 1.0
+
+
+def test_every_forecaster_is_compared_with_the_linear_rule_too() -> None:
+    ours, theirs = (np.concatenate([one.scores[6, name].crps for one in SEASONS]) for name in ("ensemble", "linear"))
+    assert pooled(6, "ensemble")["crps_over_linear"] == pytest.approx(1 - ours.sum() / theirs.sum())
+    assert pooled(6, "linear")["crps_over_linear_lower"] == pooled(6, "linear")["crps_over_linear_upper"] == 0.0
+    assert pooled(6, "persistence")["crps_over_linear_upper"] < 0.0
 
 
 def test_coverage_over_all_seasons_is_that_of_all_games() -> None:

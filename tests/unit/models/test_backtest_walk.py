@@ -40,7 +40,7 @@ def test_a_window_forgets_the_oldest_errors() -> None:
 
 
 def test_fixed_errors_stay_as_they_are() -> None:
-    said = fixed(PAST, np.array([0.0, 5.0]))
+    said = fixed(PAST, np.array([0.0, 5.0]), days(0, 1))
     assert (said.upper - said.points[:, None]).tolist() == [
         [conformal_quantile(np.sort(np.abs(PAST)), 1 - level) for level in LEVELS]
     ] * 2
@@ -49,7 +49,7 @@ def test_fixed_errors_stay_as_they_are() -> None:
 
 def test_too_few_errors_are_refused() -> None:
     with pytest.raises(CalibrationTooSmall):
-        fixed(np.arange(10.0), np.zeros(1))
+        fixed(np.arange(10.0), np.zeros(1), days(0))
 
 
 def certain(points: list[float], *, first: int, chances: list[float]) -> Predictions:
@@ -88,6 +88,7 @@ def test_scores_are_those_of_a_hand_made_season() -> None:
 def test_skill_is_the_share_of_the_loss_that_is_saved() -> None:
     worse = score("persistence", 6, 2021, certain([2.0] * 40, first=-1, chances=[0.25] * 4), np.zeros(40))
     better = score("some", 6, 2021, certain([1.0] * 40, first=0, chances=[0.5, 0.5]), np.zeros(40))
-    found = skills(better, worse, days(*range(40)))
+    none, found = skills([worse, better], [worse, worse], days(*range(40)))
+    assert set(none.values()) == {0.0}
     assert found["mse_skill"] == found["mse_skill_lower"] == found["mse_skill_upper"] == 0.75
     assert found["crps_skill"] == pytest.approx(1 - 0.25 / (1 / 16 + 4 / 16 + 1 / 16))

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.distribution import BadDistribution, MarginDistribution, conformal_distribution
+from models.distribution import BadDistribution, MarginDistribution, conformal_distribution, conformal_pmfs
 
 Floats = NDArray[np.float64]
 
@@ -215,3 +215,21 @@ def test_numbers_that_are_not_finite_are_refused(place: int, bad: float) -> None
         conformal_distribution(*numbers)
     with pytest.raises(BadDistribution, match="scale"):
         conformal_distribution(0.0, 0.0, np.zeros(3))
+
+
+@given(st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_many_points_at_once_are_the_distributions_one_by_one(n: int, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    errors, points = np.sort(chance.normal(0.0, 6.0, n).round(1)), chance.normal(0.0, 9.0, 5)
+    first, pmf = conformal_pmfs(points, errors)
+    assert pmf.sum(axis=1) == pytest.approx(1.0, abs=1e-12)
+    for point, row in zip(points, pmf, strict=True):
+        alone = conformal_distribution(float(point), 1.0, errors)
+        assert first <= alone.first
+        inside = row[alone.first - first :][: len(alone.probabilities)]
+        assert inside == pytest.approx(alone.probabilities, abs=3e-6)
+
+
+def test_many_points_without_errors_are_refused() -> None:
+    with pytest.raises(BadDistribution, match="no calibration errors"):
+        conformal_pmfs(np.zeros(2), np.zeros(0))

@@ -28,7 +28,7 @@ def test_a_sure_gain_is_told_with_its_range() -> None:
     row = next(row for row in RESULT.pooled if (row["minute"], row["forecaster"]) == (18, "ensemble"))
     assert f"squared error is {row['mse_skill']:.1%} lower than persistence's" in first
     assert f"(95% range {row['mse_skill_lower']:.1%} to {row['mse_skill_upper']:.1%})" in first
-    assert "seasons 2020 to 2021, 240 games" in first
+    assert "seasons 2020, 2021, 240 games" in first
     assert second == "It beats persistence at every one of the 2 minutes, in both scores and beyond chance."
 
 
@@ -44,6 +44,12 @@ def test_a_loss_is_called_a_loss() -> None:
     assert "squared error is 2.0% higher than persistence's (95% range -3.0% to -1.0%)" in summary(worse)[0]
     assert "ensemble has a larger squared error than persistence at minute 18." in summary(worse)
     assert "dejavu-published has a larger squared error than persistence at every minute." in summary(RESULT)
+
+
+def test_a_long_list_of_minutes_is_shortened() -> None:
+    unsure = [row | {"crps_skill_lower": -0.1} for row in RESULT.pooled]
+    many = replace(RESULT, pooled=[row | {"minute": minute} for minute in (0, 1, 3, 4, 5, 9) for row in unsure])
+    assert summary(replace(many, minutes=(0, 1, 3, 4, 5, 9)))[1].endswith("not at 0, 1, 3 to 5, 9.")
 
 
 @pytest.mark.parametrize(
