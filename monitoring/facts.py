@@ -53,6 +53,8 @@ from services.schema import (
 FORGOTTEN_AFTER = timedelta(hours=4)
 # When the feed dies between forecast and half, no snapshot ever shows the half: it is long over after this.
 HALF_SURELY_OVER_AFTER = timedelta(hours=2)
+# Two dozen forecasts a game: over all seasons they would make every scrape slower than the one before.
+MINUTES_OVER_DAYS = 30
 NO_GAME = "none"
 
 NOW = func.clock_timestamp()
@@ -205,7 +207,9 @@ def _models(connection: Connection) -> tuple[ModelFigures, ...]:
 
 def _minutes(connection: Connection) -> dict[tuple[str, str, float], tuple[MinuteRow, ...]]:
     found: dict[tuple[str, str, float], list[MinuteRow]] = defaultdict(list)
-    query = minute_query(games.c.source, predictions.c.model_version, predictions.c.alpha)
+    newest = select(func.max(games.c.league_date)).join(dispositions, dispositions.c.game_id == games.c.game_id)
+    recent = games.c.league_date > newest.scalar_subquery() - MINUTES_OVER_DAYS
+    query = minute_query(games.c.source, predictions.c.model_version, predictions.c.alpha).where(recent)
     for source, version, alpha, *figures in connection.execute(query):
         found[source, version, alpha].append(MinuteRow(*figures))
     return {key: tuple(rows) for key, rows in found.items()}

@@ -76,7 +76,7 @@ def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
 
 
 def minute_families(minutes: Mapping[tuple[str, str, float], Sequence[MinuteRow]]) -> Iterator[Metric]:
-    """How the forecasts of each minute did, for minutes with MIN_GAMES settled games."""
+    """How the forecasts of each minute did over the newest 30 days, for minutes with MIN_GAMES settled games."""
     texts = {
         "coverage": ("halftime_minute_coverage", "Share of intervals that held the outcome, by minute"),
         "mean_width": ("halftime_minute_interval_mean_width_points", "Mean width of the intervals, by minute"),

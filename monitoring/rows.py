@@ -139,4 +139,4 @@ class Facts:
     report_ages_s: dict[str, float]
     models: tuple[ModelFigures, ...]
     minutes: dict[tuple[str, str, float], tuple[MinuteRow, ...]]
-    """(source, model version, alpha) -> figures by minute."""
+    """(source, model version, alpha) -> figures by minute, over the newest 30 days on which games were decided."""

@@ -20,7 +20,7 @@ from monitoring.streams import open_redis
 from services.database import make_engine
 from services.settings import Settings
 from services.store import Store
-from tests.support.settled_night import add_forecast, add_game, add_outcome, add_tick, game_id
+from tests.support.settled_night import NIGHT, add_forecast, add_game, add_outcome, add_tick, game_id
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -106,6 +106,18 @@ def test_forecasts_of_other_minutes_leave_the_official_figures_as_they_are(
     assert value(found, "halftime_minute_interval_mean_width_points", **at[7]) == 2.0
     assert value(found, "halftime_minute_mae_points", **at[0]) == 1.5
     assert value(found, "halftime_minute_mae_persistence_points", **at[0]) == 6.0
+
+
+def test_figures_by_minute_are_of_the_newest_thirty_days(store: Store, registry: CollectorRegistry) -> None:
+    for number, age in ((0, 0), (1, 29), (2, 30), (3, 400)):
+        add_game(store, number, league_date=NIGHT - timedelta(days=age))
+        add_forecast(store, number, pattern=(4,) * 7)
+        add_forecast(store, number)
+        add_outcome(store, number, 6)
+    found = samples(registry)
+    labels = {"source": "recorded", "model_version": "3", "level": "0.95"}
+    assert value(found, "halftime_minute_settled_games", **labels, minute="7") == 2
+    assert value(found, "halftime_settled_games", **labels) == 4
 
 
 def test_coverage_appears_with_the_twentieth_settled_game(store: Store, registry: CollectorRegistry) -> None:
