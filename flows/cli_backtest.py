@@ -56,7 +56,7 @@ def backtest(
             watcher.stage("logging to MLflow")
             log_backtest(settings, result, spec)
     for sentence in (*summary(result), *result.notes):
-        console.print(f"- {sentence}", highlight=False, markup=False)
+        console.print(f"- {sentence}", highlight=False, markup=False, soft_wrap=True)
     if html is not None:
         console.print(f"report: {html}", highlight=False, markup=False, soft_wrap=True)
     if as_json:

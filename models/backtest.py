@@ -127,10 +127,11 @@ def fit_before(history: History, season: int, spec: BacktestSpec, progress: Prog
     training = replace(
         spec.training, as_of=first, validation_games=min(spec.training.validation_games, rest // VALIDATION_SHARE)
     )
-    ensemble = train(past, training, lambda stage, done: tell(stage, 0.8 * done)).ensemble
+    ensemble = train(
+        past, training, lambda stage, done: tell("baselines" if stage == "done" else stage, 0.8 * done)
+    ).ensemble
     ratings, _ = rate_history(past, training.ratings)
     fit, calibration, _ = split(Games(past, ratings), training)
-    tell("baselines", 0.8)
     made = [
         baselines.persistence(),
         baselines.linear(fit, spec.minutes),

@@ -54,7 +54,8 @@ def _where_it_wins(result: BacktestResult) -> str:
     unsure = [row["minute"] for row in rows if not (row["mse_skill_lower"] > 0 and row["crps_skill_lower"] > 0)]
     sure = len(rows) - len(unsure)
     if not unsure:
-        return f"It beats persistence at every one of the {len(rows)} minutes, in both scores and beyond chance."
+        where = f"every one of the {len(rows)} minutes" if len(rows) > 1 else f"minute {result.minutes[0]}"
+        return f"It beats persistence at {where}, in both scores and beyond chance."
     return (
         f"It beats persistence in both scores and beyond chance at {sure} of {len(rows)} minutes; not at"
         f" {_listed(unsure)}."

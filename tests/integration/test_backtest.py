@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
+import flows.backtest_flow
+import flows.orchestration
 from flows.backtest import ClusterTrouble, local_cluster, run_seasons
-from flows.backtest_flow import backtest, run_in_flow
+from flows.backtest_flow import run_in_flow
 from flows.backtest_log import FIGURES, log_backtest
 from models.backtest import SeasonResult, run_season
 from models.backtest_result import combine
@@ -139,12 +141,11 @@ def test_the_command_on_recorded_games_needs_no_server(recorded: Path, tmp_path:
 def test_the_flow_walks_the_league_in_force_and_logs_it(
     monkeypatch: pytest.MonkeyPatch, mlflow_url: str, tmp_path: Path, prefect_server: None
 ) -> None:
-    import flows.backtest_flow
-
+    settings = Settings(mlflow_tracking_uri=mlflow_url, home=tmp_path, source="simulated")
+    monkeypatch.setattr(flows.orchestration, "get_settings", lambda: settings)
     monkeypatch.setattr(flows.backtest_flow, "load_history", lambda _settings: HISTORY)
     monkeypatch.setattr(flows.backtest_flow, "BacktestSpec", lambda minutes: small_spec(*minutes))
-    settings = Settings(mlflow_tracking_uri=mlflow_url, home=tmp_path, source="simulated")
-    result, run_id = backtest(settings, [2018], [18])
-    assert (result.seasons, result.minutes) == ((2018,), (18,))
-    run = httpx.get(f"{mlflow_url}/api/2.0/mlflow/runs/get", params={"run_id": run_id}).raise_for_status().json()
-    assert run["run"]["info"]["status"] == "FINISHED"
+    found = flows.orchestration.backtest(test=[2018], minutes=[18])
+    assert (found["source"], found["seasons"], found["games"]) == ("simulated", [2018], 240)
+    asked = httpx.get(f"{mlflow_url}/api/2.0/mlflow/runs/get", params={"run_id": str(found["mlflow_run"])})
+    assert asked.raise_for_status().json()["run"]["info"]["status"] == "FINISHED"
