@@ -37,7 +37,9 @@ class Batch:
 
     def shapes(self, minute: int, means: Floats) -> Floats:
         """Shapes float64[n, 161] with these means, before calibration."""
-        return tilted(self._mixture.dejavu.prior(minute), self._counts(minute), means)
+        prior = self._mixture.dejavu.prior(minute)
+        rows = zip(self._counts(minute), means.tolist(), strict=True)
+        return np.stack([tilted(prior, counts, mean) for counts, mean in rows])
 
     @cached_property
     def _margins(self) -> Floats:

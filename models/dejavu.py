@@ -16,20 +16,24 @@ the answer has the same bits under any BLAS, thread count and order of the histo
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import HALFTIME_MINUTE
 from models.forecast import SimilarGame
-from models.history import History, as_date
-from models.shape import CHANGES, LARGEST_CHANGE, prior
+from models.history import History
+from models.shape import CHANGES, mean_change, places, prior
 
 RATING_WEIGHT = 3
 
-_BATCH_ROWS = 32
+_BATCH_ROWS = 8
+# How many of a sample are to be nearer than the k-th neighbour.
+_SAMPLED = 32
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -39,17 +43,13 @@ class HistoryTooSmall(ValueError):
     """Fewer games than neighbours asked for."""
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
-    """``changes`` int32[k or more]: what happened next in the nearest games; ``similar``: the most similar of them."""
+class Neighbours(NamedTuple):
+    """``change`` the mean of what came next in the nearest games, in points; ``counts`` float64[161] how often each of
+    models.shape.CHANGES did; ``similar`` the most similar of them."""
 
-    changes: NDArray[np.int32]
+    change: float
+    counts: Floats
     similar: tuple[SimilarGame, ...]
-
-    @property
-    def change(self) -> float:
-        """The mean change, in points."""
-        return int(self.changes.sum()) / len(self.changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,30 +84,20 @@ class Dejavu:
         return cls(history.game_id, history.date, history.home, history.away, margins, whole, neighbours)
 
     @cached_property
-    def _rows(self) -> Singles:
-        """float32[25, n]: the weighed rating, then margin(1)..margin(24). Rows 1..minute are what a pattern is compared
-        with, rows 0..minute when the rating is known."""
+    def _rows(self) -> tuple[Singles, Singles]:
+        """float32[25, n] twice. First -2 times the coordinates: the weighed rating, then margin(1)..margin(24); rows
+        1..minute are what a pattern is compared with, rows 0..minute when the rating is known. Then, row by row, the
+        sum of the squares of the coordinates so far."""
         rows = np.empty((HALFTIME_MINUTE + 1, len(self.game_id)), dtype=np.float32)
         rows[0] = RATING_WEIGHT * self.ratings.astype(np.float32)
         rows[1:] = self.margins[:, 1:].T
-        return rows
-
-    @cached_property
-    def _norms(self) -> tuple[Singles, Singles]:
-        """float32[25, n] twice, without and with the rating: row m is the sum of the squares through margin(m)."""
-        squares = self._rows**2
-        rated = np.cumsum(squares, axis=0, dtype=np.float32)
-        return rated - squares[0], rated
-
-    @cached_property
-    def _changes(self) -> NDArray[np.int32]:
-        """int32[24, n]: row m is margin(24) - margin(m)."""
-        wide = self.margins.astype(np.int32)
-        return np.ascontiguousarray((wide[:, HALFTIME_MINUTE, None] - wide[:, :HALFTIME_MINUTE]).T)
+        norms = np.cumsum(rows**2, axis=0, dtype=np.float32)
+        rows *= -2.0
+        return rows, norms
 
     def warm(self) -> None:
         """Compute now what the first forecast would otherwise wait for."""
-        _ = self._rows, self._norms, self._changes, self._places, self._priors
+        _ = self._rows, self._places, self._priors, self._names
 
     def look(self, pattern: Floats, rating: float | None, similar: int) -> Neighbours:
         """The nearest games and the ``similar`` most similar of them, equally similar ones newest first.
@@ -115,28 +105,25 @@ class Dejavu:
         ``pattern`` float64[minute]; ``rating`` the expected final margin or None.
         """
         minute = len(pattern)
-        ratings = None if rating is None else np.array([rating])
-        squared = self._squared(pattern[None, :], ratings)[0]
-        kth = np.partition(squared, self.neighbours - 1)[self.neighbours - 1]
-        near = np.flatnonzero(squared <= kth)
-        changes = self._changes[minute][near]
-        own = float((pattern**2).sum())
-        if rating is not None:
-            own += float(RATING_WEIGHT * np.rint(rating)) ** 2
-        return Neighbours(changes, self._most_similar(squared, near, similar, own, minute))
+        wanted = _wanted(pattern[None, :], None if rating is None else np.array([rating]))
+        near, squared = self._near(self._squared(wanted, minute)[0])
+        counts = self._counted(near, minute)
+        # The sum of the squares of the pattern itself: what ``squared`` lacks.
+        own = float(wanted[0] @ wanted[0])
+        return Neighbours(mean_change(counts), counts, self._similar(near, squared, own, similar, minute))
 
     def counts(self, patterns: Floats, ratings: Floats | None) -> Floats:
         """How often each change occurs among the neighbours, float64[q, 161], for each row of ``patterns``
         float64[q, minute] and ``ratings`` float64[q] or None; the same neighbours as ``look`` finds."""
-        places, size = self._places[patterns.shape[1]], len(CHANGES)
-        out = np.empty((len(patterns), size), dtype=np.float64)
+        minute = patterns.shape[1]
+        wanted = _wanted(patterns, ratings)
+        # A few rows at a time, always in the same memory: they stay in the cache.
+        buffer = np.empty((_BATCH_ROWS, len(self.game_id)), dtype=np.float32)
+        out = np.empty((len(patterns), len(CHANGES)))
         for start in range(0, len(patterns), _BATCH_ROWS):
-            some = slice(start, start + _BATCH_ROWS)
-            squared = self._squared(patterns[some], None if ratings is None else ratings[some])
-            kth = np.partition(squared, self.neighbours - 1, axis=1)[:, self.neighbours - 1, None]
-            rows, games = np.nonzero(squared <= kth)
-            counted = np.bincount(rows * size + places[games], minlength=len(squared) * size)
-            out[some] = counted.reshape(-1, size)
+            some = wanted[start : start + _BATCH_ROWS]
+            for row, squared in enumerate(self._squared(some, minute, buffer[: len(some)]), start):
+                out[row] = self._counted(self._near(squared)[0], minute)
         return out
 
     def prior(self, minute: int) -> Floats:
@@ -144,46 +131,92 @@ class Dejavu:
         return self._priors[minute]
 
     @cached_property
-    def _places(self) -> NDArray[np.int64]:
-        return np.clip(self._changes.astype(np.int64), -LARGEST_CHANGE, LARGEST_CHANGE) + LARGEST_CHANGE
+    def _places(self) -> NDArray[np.uint8]:
+        """uint8[24, n]: row m is where among ``CHANGES`` margin(24) - margin(m) is."""
+        return np.stack([places(self._change(minute)) for minute in range(HALFTIME_MINUTE)]).astype(np.uint8)
 
     @cached_property
     def _priors(self) -> tuple[Floats, ...]:
-        return tuple(prior(changes) for changes in self._changes)
+        return tuple(prior(self._change(minute)) for minute in range(HALFTIME_MINUTE))
 
-    def _squared(self, patterns: Floats, ratings: Floats | None) -> Singles:
-        """Squared distances less the pattern's own norm, which changes no order: float32[q, n]."""
-        minute = patterns.shape[1]
-        wanted = patterns.astype(np.float32)
-        first, norms = 1, self._norms[0]
-        if ratings is not None:
-            weighed = RATING_WEIGHT * np.rint(ratings).astype(np.float32)
-            wanted = np.concatenate([weighed[:, None], wanted], axis=1)
-            first, norms = 0, self._norms[1]
-        products: Singles = (wanted * np.float32(-2.0)).astype(np.float32, copy=False) @ self._rows[first : minute + 1]
-        products += norms[minute]
-        return products
+    def _change(self, minute: int) -> NDArray[np.int16]:
+        return self.margins[:, HALFTIME_MINUTE] - self.margins[:, minute]
 
-    def _most_similar(
-        self, squared: Singles, near: NDArray[np.intp], count: int, own_norm: float, minute: int
+    def _squared(self, wanted: Singles, minute: int, out: Singles | None = None) -> Singles:
+        """Squared distances less the pattern's own norm, which changes no order: float32[q, n] of ``_wanted`` rows."""
+        rows, norms = self._rows
+        rated = wanted.shape[1] > minute
+        squared: Singles = np.matmul(wanted, rows[0 if rated else 1 : minute + 1], out=out)
+        squared += norms[minute]
+        if not rated:
+            squared -= norms[0]
+        return squared
+
+    def _near(self, squared: Singles) -> tuple[NDArray[np.intp], Singles]:
+        """Every game as near as the k-th, in order, and its entry of ``squared`` [n]."""
+        # As near as this share of a sample are about 2 k games, hardly ever fewer than k: far less to sort.
+        stride = max(1, self.neighbours // _SAMPLED)
+        sample, place = squared[::stride].copy(), 2 * self.neighbours // stride
+        if place < len(sample):
+            sample.partition(place)
+            games = (squared <= sample[place]).nonzero()[0]
+            if len(games) >= self.neighbours:
+                candidates = squared[games]
+                near = _smallest(candidates, self.neighbours)
+                return games[near], candidates[near]
+        near = _smallest(squared, self.neighbours)
+        return near, squared[near]
+
+    def _counted(self, near: NDArray[np.intp], minute: int) -> Floats:
+        return np.bincount(self._places[minute][near], minlength=len(CHANGES)).astype(np.float64)
+
+    def _similar(
+        self, near: NDArray[np.intp], squared: Singles, own: float, count: int, minute: int
     ) -> tuple[SimilarGame, ...]:
-        distance = squared[near]
-        place = min(count, len(near)) - 1
-        shortlist = near[distance <= np.partition(distance, place)[place]]
-        best = shortlist[np.lexsort((-shortlist, squared[shortlist]))[:count]]
-        return tuple(self._similar(int(row), float(squared[row]) + own_norm, minute) for row in best)
+        """The nearest ``count`` of ``near``, newest first where equal; ``squared`` is short of the distances by
+        ``own``."""
+        if not count:
+            return ()
+        nearest = _smallest(squared, min(count, len(near)))
+        ranked = sorted(zip(squared[nearest].tolist(), (-near[nearest]).tolist(), strict=True))[:count]
+        ids, dates, homes, aways = self._names
+        games = []
+        for short, place in ranked:
+            path: list[int] = self.margins[-place].tolist()
+            games.append(
+                SimilarGame(
+                    game_id=ids[-place],
+                    date=dates[-place],
+                    home=homes[-place],
+                    away=aways[-place],
+                    similarity_distance=(max(short + own, 0.0) / max(minute, 1)) ** 0.5,
+                    pattern=path[1 : minute + 1],
+                    change=path[HALFTIME_MINUTE] - path[minute],
+                    margin_24=path[HALFTIME_MINUTE],
+                    path=path,
+                    rating=int(self.ratings[-place]),
+                )
+            )
+        return tuple(games)
 
-    def _similar(self, row: int, squared: float, minute: int) -> SimilarGame:
-        path: list[int] = self.margins[row].tolist()
-        return SimilarGame(
-            game_id=str(self.game_id[row]),
-            date=as_date(self.date[row]),
-            home=str(self.home[row]),
-            away=str(self.away[row]),
-            similarity_distance=(max(squared, 0.0) / max(minute, 1)) ** 0.5,
-            pattern=path[1 : minute + 1],
-            change=path[HALFTIME_MINUTE] - path[minute],
-            margin_24=path[HALFTIME_MINUTE],
-            path=path,
-            rating=int(self.ratings[row]),
-        )
+    @cached_property
+    def _names(self) -> tuple[list[str], list[dt.date], list[str], list[str]]:
+        """Ids, dates, home and away teams as plain values, which are looked up faster than in arrays."""
+        days = self.date.astype("datetime64[D]")
+        return self.game_id.tolist(), days.tolist(), self.home.tolist(), self.away.tolist()
+
+
+def _smallest(values: Singles, count: int) -> NDArray[np.intp]:
+    """Where ``values`` are as small as the ``count``-th smallest, in order."""
+    parted = values.copy()
+    parted.partition(count - 1)
+    found: NDArray[np.intp] = (values <= parted[count - 1]).nonzero()[0]
+    return found
+
+
+def _wanted(patterns: Floats, ratings: Floats | None) -> Singles:
+    """The coordinates of patterns, float32[q, minute], one more and the rating's first when it is known."""
+    if ratings is None:
+        return patterns.astype(np.float32)
+    weighed = RATING_WEIGHT * np.rint(ratings)
+    return np.concatenate([weighed[:, None], patterns], axis=1, dtype=np.float32, casting="same_kind")

@@ -30,9 +30,11 @@ from models.forecast import (
 from models.history import SOURCES
 from models.mixture import Games, Mixture
 from models.ratings import Ratings
-from models.shape import LARGEST_CHANGE, corrected
+from models.shape import LARGEST_CHANGE, corrected, corrected_cumulative
 
 SIMILAR_GAMES = 5
+
+_TAILS = np.array([TAIL_LEFT_OUT, 1.0 - TAIL_LEFT_OUT])
 
 Floats = NDArray[np.float64]
 
@@ -124,7 +126,7 @@ class Ensemble:
             half_width=half_width,
             sd=calibration.errors.sd,
             n_calibration=len(calibration),
-            distribution=_distribution(round(now), corrected(shape[None, :], calibration.correction)[0]),
+            distribution=_distribution(round(now), corrected_cumulative(shape, calibration.correction)),
         )
 
     def before_calibration(
@@ -165,8 +167,9 @@ class Ensemble:
         Without a set for requests that know who has the ball, the one that does not know serves: it is wider.
         """
         case = Case(minute, rated, possession != 0)
-        if case not in self.calibration:
-            case = case._replace(possession=False)
+        if case in self.calibration:
+            return case
+        case = Case(minute, rated, False)
         if case not in self.calibration:
             known = ", ".join(str(known) for known in self.minutes)
             raise UnsupportedMinute(f"minute {minute}: this model answers at minute {known}")
@@ -181,14 +184,15 @@ class Ensemble:
     def warm(self) -> None:
         """Compute now what the first forecast would otherwise wait for."""
         self.mixture.dejavu.warm()
+        self.mixture.lstm.warm()
         for case, games in self.calibration.items():
             _ = self.adaptive[case].corrected(0.5), games.errors.scores, games.errors.sd, games.correction
 
 
-def _distribution(now: int, shape: Floats) -> MarginDistribution:
-    """Margins from changes, without the tails in which less than 1e-6 lies."""
-    cumulative = shape.cumsum()
-    first = int(cumulative.searchsorted(TAIL_LEFT_OUT))
-    last = int(cumulative.searchsorted(1.0 - TAIL_LEFT_OUT))
-    kept = shape[first : last + 1]
-    return MarginDistribution(now - LARGEST_CHANGE + first, kept / kept.sum())
+def _distribution(now: int, cumulative: Floats) -> MarginDistribution:
+    """Margins from the cumulative probabilities of changes, without the tails in which less than 1e-6 lies."""
+    first, last = cumulative.searchsorted(_TAILS).tolist()
+    kept = cumulative[first : last + 1]
+    if first:
+        kept = kept - cumulative[first - 1]
+    return MarginDistribution.of_cumulative(now - LARGEST_CHANGE + first, kept)

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from models.clock import HALFTIME_MINUTE
 from models.distribution import MarginDistribution
@@ -125,8 +125,7 @@ class Weights:
         return max(0.0, 1.0 - self.dejavu - self.lstm)
 
 
-@dataclass(frozen=True, slots=True)
-class SimilarGame:
+class SimilarGame(NamedTuple):
     """A past game that looked like this one. ``pattern`` is margin(1)..margin(minute), ``path`` margin(0)..margin(24),
     ``change`` what happened next: margin(24) - margin(minute), ``rating`` the final margin expected before its tip-off.
     ``similarity_distance`` is the distance Dejavu ranks by, in points a minute: 0 is the same path and, when the
@@ -172,7 +171,8 @@ class Forecast:
 
     def __post_init__(self) -> None:
         numbers = (self.point, self.interval.lower, self.interval.upper, self.half_width, self.sd)
-        parts = astuple(self.components)
+        said = self.components
+        parts = (said.dejavu, said.lstm, said.persistence, said.possession)
         if not all(math.isfinite(number) for number in (*numbers, *parts)):
             raise BrokenForecast(f"forecast is not finite: {numbers}, components {parts}; the model bundle is damaged")
         if not self.interval.lower <= self.point <= self.interval.upper:
@@ -183,8 +183,7 @@ class Forecast:
         body = asdict(self)
         body["weights"]["persistence"] = self.weights.persistence
         body["distribution"] = self.distribution.as_dict()
-        for game, source in zip(body["similar"], self.similar, strict=True):
-            game["date"] = source.date.isoformat()
+        body["similar"] = [game._asdict() | {"date": game.date.isoformat()} for game in self.similar]
         return body
 
 

@@ -1,4 +1,4 @@
-"""The recurrent network in plain numpy: what was trained in torch, run from exported arrays.
+"""The recurrent network, run by ONNX Runtime from exported arrays: what was trained in torch, without torch.
 
 For each minute a linear rule on lead and rating says how much the margin will change until the half, and one LSTM layer
 (Hochreiter and Schmidhuber 1997), reading one step a minute, margin(0) first, corrects it. The rule knows most of what
@@ -18,21 +18,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import HALFTIME_MINUTE
+from models.lstm_graph import Network
 
 FEATURES = 5
 RULE_TERMS = 5
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+STEP_UNITS = np.array([10.0, 3.0, 1.0, 10.0, 1.0])
+_LEFT = (1.0 - np.arange(HALFTIME_MINUTE) / HALFTIME_MINUTE).astype(np.float32)
 
 
-def steps(margins: Floats, ratings: Floats, known: Floats) -> Floats:
-    """Network input float64[n, T, 5] from margin(0)..margin(T-1) float64[n, T], ratings in points and known 0/1 [n]."""
+def steps(margins: Floats, ratings: Floats | None) -> Singles:
+    """Network input yet to be divided by ``STEP_UNITS``: float32[T, n, 5] from margin(0)..margin(T-1) float64[n, T],
+    T at most 24, and ratings float64[n] in points, None when they are not known."""
     n, length = margins.shape
-    out = np.zeros((n, length, FEATURES), dtype=np.float64)
-    out[:, :, 0] = margins / 10.0
-    out[:, 1:, 1] = (margins[:, 1:] - margins[:, :-1]) / 3.0
-    out[:, :, 2] = 1.0 - np.arange(length) / HALFTIME_MINUTE
-    out[:, :, 3] = (ratings * known / 10.0)[:, None]
-    out[:, :, 4] = known[:, None]
+    out = np.zeros((length, n, FEATURES), dtype=np.float32)
+    by_minute = margins.T
+    out[:, :, 0] = by_minute
+    out[1:, :, 1] = by_minute[1:] - by_minute[:-1]
+    out[:, :, 2] = _LEFT[:length, None]
+    if ratings is not None:
+        out[:, :, 3] = ratings
+        out[:, :, 4] = 1.0
     return out
 
 
@@ -75,65 +83,34 @@ class Lstm:
         """H."""
         return int(self.hidden_weights.shape[0])
 
-    @cached_property
-    def _halved(self) -> tuple[Floats, Floats, Floats]:
-        # sigmoid(z) = tanh(z / 2) / 2 + 1/2: with the halving folded into the weights one tanh serves all four gates.
-        fold = np.ones(4 * self.hidden)
-        fold[: 3 * self.hidden] = 0.5
-        return self.input_weights * fold, self.hidden_weights * fold, self.gate_bias * fold
-
     def change(self, margins: Floats, rating: float | None) -> float:
         """Expected margin(24) - margin(m) in points after margin(0)..margin(m) float64[m + 1]."""
-        known = np.array([0.0 if rating is None else 1.0])
-        ratings = np.array([0.0 if rating is None else rating])
-        inputs = steps(margins[None, :], ratings, known)[0]
-        input_weights, hidden_weights, gate_bias = self._halved
-        pre = inputs @ input_weights + gate_bias
-        # One buffer holds input, forget, output, candidate and cell in that order: (input, forget) times
-        # (candidate, cell) is then one product, and every step writes in place.
-        size = self.hidden
-        buffer, hidden, kept = np.zeros(5 * size), np.zeros(size), np.empty(2 * size)
-        gates, sigmoids, cell = buffer[: 4 * size], buffer[: 3 * size], buffer[4 * size :]
-        opening, written, output = buffer[: 2 * size], buffer[3 * size :], buffer[2 * size : 3 * size]
-        fresh, held = kept[:size], kept[size:]
-        for ready in pre:
-            np.dot(hidden, hidden_weights, gates)
-            np.add(gates, ready, gates)
-            np.tanh(gates, gates)
-            np.multiply(sigmoids, 0.5, sigmoids)
-            np.add(sigmoids, 0.5, sigmoids)
-            np.multiply(opening, written, kept)
-            np.add(fresh, held, cell)
-            np.tanh(cell, hidden)
-            np.multiply(hidden, output, hidden)
-        minute = len(margins) - 1
-        head = float(hidden @ self.head_weights) + float(self.head_bias[0])
-        constant, lead, strength, unrated_constant, unrated_lead = self.rule[minute].tolist()
+        ratings = None if rating is None else np.array([rating])
+        minute, lead = len(margins) - 1, float(margins[-1])
+        said = float(self._network.answer(steps(margins[None, :], ratings))[-1, 0]) + float(self.head_bias[0])
+        constant, factor, strength, unrated_constant, unrated_factor = self.rule[minute].tolist()
         if rating is None:
-            ruled = unrated_constant + unrated_lead * float(margins[-1])
+            ruled = unrated_constant + unrated_factor * lead
         else:
-            ruled = constant + lead * float(margins[-1]) + strength * rating
-        return float(ruled + head * float(self.scale[minute]))
+            ruled = constant + factor * lead + strength * rating
+        return float(said * float(self.scale[minute]) + ruled)
 
     def changes(self, margins: Floats, ratings: Floats | None) -> Floats:
         """Expected change at every step: float64[n, T] from margin(0)..margin(T-1) float64[n, T], T at most 24.
 
-        ``ratings`` float64[n] or None. Equal to ``change`` up to rounding.
+        ``ratings`` float64[n] or None. The same bits for one game as for many, for few steps as for all.
         """
-        n, length = margins.shape
-        known = np.zeros(n) if ratings is None else np.ones(n)
-        inputs = steps(margins.astype(np.float64), np.zeros(n) if ratings is None else ratings, known)
-        input_weights, hidden_weights, gate_bias = self._halved
-        size = self.hidden
-        hidden, cell = np.zeros((n, size)), np.zeros((n, size))
-        out = np.empty((n, length))
-        for step in range(length):
-            gates = np.tanh(hidden @ hidden_weights + (inputs[:, step] @ input_weights + gate_bias))
-            sigmoids = 0.5 * gates[:, : 3 * size] + 0.5
-            cell = cell * sigmoids[:, size : 2 * size] + sigmoids[:, :size] * gates[:, 3 * size :]
-            hidden = np.tanh(cell) * sigmoids[:, 2 * size :]
-            out[:, step] = (hidden @ self.head_weights + self.head_bias[0]) * self.scale[step]
-        return out + apply_rule(self.rule, margins, ratings)
+        said = self._network.answer(steps(margins, ratings)).T + self.head_bias
+        return said * self.scale[: margins.shape[1]] + apply_rule(self.rule, margins, ratings)
+
+    @cached_property
+    def _network(self) -> Network:
+        inputs = self.input_weights / STEP_UNITS[:, None]
+        return Network(inputs, self.hidden_weights, self.gate_bias, self.head_weights)
+
+    def warm(self) -> None:
+        """Make the network now, which the first answer would otherwise wait for."""
+        _ = self._network
 
 
 def apply_rule(rule: Floats, margins: Floats, ratings: Floats | None) -> Floats:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import HALFTIME_MINUTE
-from models.lstm import FEATURES, Floats, Lstm, apply_rule, fit_rule, steps
+from models.lstm import FEATURES, STEP_UNITS, Floats, Lstm, apply_rule, fit_rule, steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ def train_lstm(
     paths = margins[:, : HALFTIME_MINUTE + 1].astype(np.float64)
     changes = paths[:, HALFTIME_MINUTE:] - paths[:, :HALFTIME_MINUTE]
     scale = np.sqrt((changes**2).mean(axis=0))
-    inputs = torch.from_numpy(steps(paths[:, :HALFTIME_MINUTE], ratings, np.ones(len(paths))).astype(np.float32))
+    inputs = torch.from_numpy(
+        np.ascontiguousarray(steps(paths[:, :HALFTIME_MINUTE], ratings).swapaxes(0, 1) / STEP_UNITS, dtype=np.float32)
+    )
     minutes = paths[:, :HALFTIME_MINUTE]
     rule = fit_rule(minutes, changes, ratings)
     # What is left to learn with the rating known, and without it.

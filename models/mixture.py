@@ -22,7 +22,7 @@ from models.dejavu import Dejavu, Neighbours
 from models.forecast import Weights
 from models.history import History
 from models.lstm import Lstm
-from models.shape import counts_of, tilted
+from models.shape import tilted
 
 Floats = NDArray[np.float64]
 
@@ -68,9 +68,7 @@ class Mixture:
 
     def shape(self, near: Neighbours, minute: int, mean: float) -> Floats:
         """The shape of the change, float64[161], before calibration."""
-        counted = counts_of(near.changes)[None, :]
-        shaped: Floats = tilted(self.dejavu.prior(minute), counted, np.array([mean]))[0]
-        return shaped
+        return tilted(self.dejavu.prior(minute), near.counts, mean)
 
 
 def mix(weights: Weights, dejavu_changes: Floats, lstm_changes: Floats) -> Floats:

@@ -26,21 +26,29 @@ CORRECTION_SHARE = 0.5
 _PSEUDO_GAMES = 20.0
 # A mean this far out is reached by no tilt that leaves a shape; the point then differs from the mean.
 _LARGEST_MEAN = 40.0
-_NEWTON_STEPS = 40
+_MOST_STEPS = 40
 _LONGEST_STEP = 0.1
+_LAST_STEP = 3e-4
+_ONES = np.ones_like(CHANGES)
+_POWERS = np.stack([_ONES, CHANGES, CHANGES**2, CHANGES**3])
 _PIT_GRID = np.linspace(0.0, 1.0, 201)
 
 
-def counts_of(changes: NDArray[np.integer]) -> Floats:
-    """How often each of ``CHANGES`` occurs in ``changes`` int[n]: float64[161]; further ones count as the furthest."""
-    places = np.clip(changes.astype(np.int64), -LARGEST_CHANGE, LARGEST_CHANGE) + LARGEST_CHANGE
-    counts: Floats = np.bincount(places, minlength=len(CHANGES)).astype(np.float64)
-    return counts
+def places(changes: NDArray[np.integer]) -> Wholes:
+    """Where among ``CHANGES`` each of ``changes`` int[n] is; further ones count as the furthest."""
+    return np.clip(changes.astype(np.int64), -LARGEST_CHANGE, LARGEST_CHANGE) + LARGEST_CHANGE
+
+
+def mean_change(counts: Floats) -> float:
+    """The mean of changes counted, float64[161]."""
+    # Whole numbers: both sums are exact.
+    games, total = (_POWERS[:2] @ counts).tolist()
+    return float(total / games)
 
 
 def prior(changes: NDArray[np.integer]) -> Floats:
     """The shape all remembered games give, float64[161]; ``changes`` int[n], n > 0."""
-    counts = counts_of(changes)
+    counts = np.bincount(places(changes), minlength=len(CHANGES))
     mean = float(changes.mean())
     normal = np.exp(-0.5 * ((CHANGES - mean) / max(float(changes.std()), 1.0)) ** 2)
     mixed = counts + _PSEUDO_GAMES * normal / normal.sum()
@@ -48,39 +56,35 @@ def prior(changes: NDArray[np.integer]) -> Floats:
     return shape
 
 
-def tilted(prior_shape: Floats, neighbours: Floats, means: Floats) -> Floats:
-    """Shapes float64[q, 161] with the means asked for, float64[q] in points.
-
-    ``neighbours`` float64[q, 161] counts the changes of each question's neighbours. The same bits one by one or many
-    at a time.
-    """
-    shares = NEIGHBOUR_SHARE / neighbours.sum(axis=1, keepdims=True)
-    shapes = (1.0 - NEIGHBOUR_SHARE) * prior_shape + neighbours * shares
-    wanted = np.clip(means, -_LARGEST_MEAN, _LARGEST_MEAN)
-    tilt = np.zeros(len(means))
-    for _ in range(_NEWTON_STEPS):
-        tried = shapes * np.exp(tilt[:, None] * CHANGES)
-        total = tried.sum(axis=1)
-        mean = (tried * CHANGES).sum(axis=1) / total
-        variance = (tried * CHANGES**2).sum(axis=1) / total - mean**2
-        step = (wanted - mean) / np.maximum(variance, 1e-3)
-        # A row that has arrived stays, so its bits do not depend on the rows it is computed with.
-        moving = np.abs(step) > 1e-12
-        if not moving.any():
+def tilted(prior_shape: Floats, neighbours: Floats, mean: float) -> Floats:
+    """The shape float64[161] with the ``mean`` asked for, in points; ``neighbours`` float64[161] counts the changes of
+    the neighbours."""
+    shape = neighbours * (NEIGHBOUR_SHARE / float(neighbours @ _ONES))
+    shape += (1.0 - NEIGHBOUR_SHARE) * prior_shape
+    wanted = min(max(mean, -_LARGEST_MEAN), _LARGEST_MEAN)
+    tilt, tried = 0.0, shape
+    for _ in range(_MOST_STEPS):
+        total, *sums = (_POWERS @ tried).tolist()
+        first, second, third = (value / total for value in sums)
+        variance = max(second - first * first, 1e-3)
+        skew = third - first * (3.0 * variance + first * first)
+        newton = (wanted - first) / variance
+        # Halley's step: what is left is the cube of what was, and two rounds are enough for usual means.
+        step = newton / max(1.0 + 0.5 * newton * skew / variance, 0.5)
+        tilt += min(max(step, -_LONGEST_STEP), _LONGEST_STEP)
+        tried = np.exp(tilt * CHANGES)
+        tried *= shape
+        if abs(step) < _LAST_STEP:
             break
-        tilt += np.where(moving, np.clip(step, -_LONGEST_STEP, _LONGEST_STEP), 0.0)
-    tried = shapes * np.exp(tilt[:, None] * CHANGES)
-    final: Floats = tried / tried.sum(axis=1, keepdims=True)
-    return final
+    tried /= tried @ _ONES
+    return tried
 
 
 def pit_ends(shapes: Floats, changes: NDArray[np.integer]) -> tuple[Floats, Floats]:
     """P(change < what happened) and P(change <= what happened), float64[q] each."""
-    places = np.clip(changes.astype(np.int64), -LARGEST_CHANGE, LARGEST_CHANGE) + LARGEST_CHANGE
-    cumulative = shapes.cumsum(axis=1)
-    rows = np.arange(len(places))
-    upto = np.minimum(cumulative[rows, places], 1.0)
-    return np.clip(upto - shapes[rows, places], 0.0, upto), upto
+    cells = np.arange(len(changes)), places(changes)
+    upto = np.minimum(shapes.cumsum(axis=1)[cells], 1.0)
+    return np.clip(upto - shapes[cells], 0.0, upto), upto
 
 
 def correction(below: Floats, upto: Floats) -> Floats:
@@ -94,10 +98,16 @@ def correction(below: Floats, upto: Floats) -> Floats:
 
 
 def corrected(shapes: Floats, mapped: Floats) -> Floats:
-    """Shapes float64[q, 161] with their cumulative probabilities taken through ``correction``."""
-    cumulative = np.interp(np.minimum(shapes.cumsum(axis=1), 1.0), _PIT_GRID, mapped)
-    cumulative[:, -1] = 1.0
+    """Shapes float64[..., 161] with their cumulative probabilities taken through ``correction``."""
+    cumulative = corrected_cumulative(shapes, mapped)
     out = cumulative.copy()
-    out[:, 1:] -= cumulative[:, :-1]
-    shapes_again: Floats = np.maximum(out, 0.0)
-    return shapes_again
+    out[..., 1:] -= cumulative[..., :-1]
+    return out
+
+
+def corrected_cumulative(shapes: Floats, mapped: Floats) -> Floats:
+    """Cumulative probabilities float64[..., 161] of shapes, taken through ``correction``: ascending, the last one 1."""
+    cumulative: Floats = np.interp(shapes.cumsum(axis=-1), _PIT_GRID, mapped)
+    cumulative[..., -1] = 1.0
+    # Where two pieces of the map meet rounding may go down.
+    return np.maximum.accumulate(cumulative, axis=-1, out=cumulative)

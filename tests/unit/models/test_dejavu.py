@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from models.dejavu import RATING_WEIGHT, Dejavu, HistoryTooSmall
 from models.ratings import rate_history
-from models.shape import CHANGES, counts_of
+from models.shape import mean_change
 from tests.unit.models.builders import make_history
 
 HISTORY = make_history(200)
@@ -48,9 +48,8 @@ def test_many_at_once_are_the_same_bits_as_one_by_one(pattern: np.ndarray, ratin
     ratings = None if rating is None else np.array([rating, rating])
     together = DEJAVU.counts(np.stack([pattern, -pattern]), ratings)
     alone = [DEJAVU.look(path, rating, 1) for path in (pattern, -pattern)]
-    assert np.array_equal(together, [counts_of(near.changes) for near in alone])
-    means = (together @ CHANGES) / together.sum(axis=1)
-    assert means.tolist() == [near.change for near in alone]
+    assert np.array_equal(together, [near.counts for near in alone])
+    assert [mean_change(counts) for counts in together] == [near.change for near in alone]
 
 
 def test_a_remembered_game_is_most_similar_to_itself() -> None:
