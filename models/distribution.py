@@ -157,7 +157,7 @@ def conformal_distribution(point: float, scale: float, residuals_sorted: Floats)
     low_fall, high_fall, reach = _tails(residuals_sorted, scale)
     first = math.floor(point + scale * (low - reach * low_fall) + 0.5)
     last = math.ceil(point + scale * (high + reach * high_fall) - 0.5)
-    edges = (np.arange(first, last + 1) + (0.5 - point)) / scale
+    edges: Floats = (np.arange(first, last + 1) + (0.5 - point)) / scale
     cumulative = _below(edges, residuals_sorted, low_fall, high_fall)
     cumulative[-1] = 1.0
     probabilities = cumulative.copy()
@@ -177,16 +177,17 @@ def conformal_pmfs(points: Floats, residuals_sorted: Floats) -> tuple[int, Float
     edges = np.arange(first, last + 1) + (0.5 - points[:, None])
     cumulative = _below(edges.ravel(), residuals_sorted, low_fall, high_fall).reshape(edges.shape)
     cumulative[:, -1] = 1.0
-    pmf = cumulative.copy()
+    pmf: Floats = cumulative.copy()
     pmf[:, 1:] -= cumulative[:, :-1]
-    return first, np.maximum(pmf, 0.0)
+    np.maximum(pmf, 0.0, out=pmf)
+    return first, pmf
 
 
 def _below(edges: Floats, residuals_sorted: Floats, low_fall: float, high_fall: float) -> Floats:
     """P(residual <= edge), float64[k], of edges float64[k]."""
     gap = 1.0 / (len(residuals_sorted) + 1)
     low, high = residuals_sorted[0], residuals_sorted[-1]
-    cumulative = np.interp(edges, residuals_sorted, np.arange(1, len(residuals_sorted) + 1) * gap)
+    cumulative: Floats = np.interp(edges, residuals_sorted, np.arange(1, len(residuals_sorted) + 1) * gap)
     under, over = edges < low, edges >= high
     cumulative[under] = gap * np.exp((edges[under] - low) / low_fall)
     cumulative[over] = 1.0 - gap * np.exp((high - edges[over]) / high_fall)
