@@ -157,7 +157,7 @@ def conformal_distribution(point: float, scale: float, residuals_sorted: Floats)
     low_fall, high_fall, reach = _tails(residuals_sorted, scale)
     first = math.floor(point + scale * (low - reach * low_fall) + 0.5)
     last = math.ceil(point + scale * (high + reach * high_fall) - 0.5)
-    edges: Floats = (np.arange(first, last + 1) + (0.5 - point)) / scale
+    edges = ((np.arange(first, last + 1) + (0.5 - point)) / scale).astype(np.float64)
     cumulative = _below(edges, residuals_sorted, low_fall, high_fall)
     cumulative[-1] = 1.0
     probabilities = cumulative.copy()
