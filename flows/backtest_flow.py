@@ -8,18 +8,20 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect_dask import DaskTaskRunner
 
-from flows.backtest import load_history, local_cluster
+from flows.backtest import load_history
+from flows.backtest_cluster import connected, local_cluster
 from flows.backtest_log import log_backtest
-from models.backtest import BacktestSpec, SeasonResult, check_seasons, run_season
+from flows.backtest_worker import CODE, season_on_worker
+from models.backtest import BacktestSpec, SeasonResult, check_seasons
 from models.backtest_result import BacktestResult, combine
 from models.history import History
 from services.settings import Settings
 
 
 @task(name="backtest-season", task_run_name="season {season}", cache_policy=NO_CACHE)
-def season_task(history: History, season: int, spec: BacktestSpec) -> SeasonResult:
-    """One season."""
-    return run_season(history, season, spec)
+def season_task(history: History, season: int, spec: BacktestSpec, code: str) -> SeasonResult:
+    """One season, on a Dask worker."""
+    return season_on_worker(history, season, spec, code)
 
 
 def task_runner(dask_address: str | None, seasons: int) -> DaskTaskRunner:
@@ -32,15 +34,18 @@ def task_runner(dask_address: str | None, seasons: int) -> DaskTaskRunner:
 @flow(name="backtest-seasons", validate_parameters=False)
 def backtest_seasons(history: History, seasons: Sequence[int], spec: BacktestSpec) -> list[SeasonResult]:
     """One task a season, on whatever runner the flow was given."""
-    futures = [season_task.submit(history, season, spec) for season in seasons]
+    futures = [season_task.submit(history, season, spec, CODE) for season in seasons]
     return [future.result() for future in futures]
 
 
 def run_in_flow(
     history: History, seasons: Sequence[int], spec: BacktestSpec, dask_address: str | None
 ) -> list[SeasonResult]:
-    """``flows.backtest.run_seasons`` with a Prefect task for each season. Raises BacktestError."""
+    """``run_seasons`` with a Prefect task for each season. Raises BacktestError, ClusterTrouble."""
     asked = check_seasons(history, seasons, spec)
+    if dask_address is not None:
+        with connected(dask_address):
+            pass  # it answers, has workers, and knows this code from here on
     runs = backtest_seasons.with_options(task_runner=task_runner(dask_address, len(asked)))
     results: list[SeasonResult] = runs(history, asked, spec)
     return results

@@ -24,7 +24,8 @@ def backtest(
 
     Example: ./halftime backtest --test 2021 --test 2022 --minutes 0,6,12,18,23 --json
     """
-    from flows.backtest import load_history, run_seasons
+    from flows.backtest import load_history
+    from flows.backtest_cluster import run_seasons
     from flows.show import ProgressWatcher, console
     from models.backtest import BacktestSpec, check_seasons
     from models.backtest_result import combine

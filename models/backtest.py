@@ -7,6 +7,7 @@ date's own games are scored before any of them is learned from.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -34,6 +35,9 @@ PERSISTENCE, LINEAR, ENSEMBLE, SPLIT_CONFORMAL = "persistence", "linear", "ensem
 COMPONENTS = ("dejavu", "lstm")
 # The share of the games left to fit that the weights may take, where there are fewer than training asks for.
 VALIDATION_SHARE = 3
+
+# The random state that training uses and the libraries' thread counts belong to the process: one season at a time.
+_ALONE = threading.Lock()
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share 0..1 of the season that is done."""
@@ -112,7 +116,7 @@ def run_season(history: History, season: int, spec: BacktestSpec, progress: Prog
     """
     tell = progress if progress is not None else _silent
     check_seasons(history, [season], spec)
-    with threadpool_limits(1):
+    with _ALONE, threadpool_limits(1):
         fitted = fit_before(history, season, spec, lambda stage, done: tell(stage, 0.7 * done))
         return walk(history, season, fitted, spec, lambda stage, done: tell(stage, 0.7 + 0.3 * done))
 

@@ -8,16 +8,18 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from distributed import Client
 from prefect.testing.utilities import prefect_test_harness
 
 import flows.backtest_flow
 import flows.orchestration
-from flows.backtest import ClusterTrouble, local_cluster, run_seasons
+from flows.backtest_cluster import ClusterTrouble, run_seasons
 from flows.backtest_flow import run_in_flow
 from flows.backtest_log import FIGURES, log_backtest
 from models.backtest import SeasonResult, run_season
@@ -25,7 +27,7 @@ from models.backtest_result import combine
 from services.experiments import ExperimentsUnavailable
 from services.settings import ROOT, Settings
 from tests.support.seasons import made_season, several_seasons, small_spec
-from tests.support.servers import free_port
+from tests.support.servers import die_with_parent, end, free_port
 
 HISTORY = several_seasons(2016, 2017, 2018, 2019)
 SPEC = small_spec(0, 18)
@@ -38,10 +40,28 @@ def one_by_one() -> list[SeasonResult]:
 
 
 @pytest.fixture(scope="module")
-def cluster_address() -> Iterator[str]:
-    """A cluster that was there before anybody asked for a backtest."""
-    with local_cluster(2) as cluster:
-        yield cluster.scheduler_address
+def cluster_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster that was there before anybody asked for a backtest, started outside of the checkout; one process that
+    would run two seasons at once."""
+    folder = tmp_path_factory.mktemp("dask")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    address = f"tcp://127.0.0.1:{free_port()}"
+    commands = (
+        ["scheduler", "--host", address, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"],
+        ["worker", address, "--nworkers", "1", "--nthreads", "2", "--local-directory", str(folder), "--no-dashboard"],
+    )
+    dask = str(Path(sys.executable).with_name("dask"))
+    with ExitStack() as started, (folder / "log").open("wb") as log:
+        for command in commands:
+            process = subprocess.Popen(
+                [dask, *command], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=die_with_parent,
+            )  # fmt: skip
+            started.callback(end, process)
+        with Client(address, timeout=90) as client:
+            client.wait_for_workers(1, timeout=90)
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 import flows.backtest
-from flows.backtest import ClusterTrouble, load_history, run_seasons
+import flows.backtest_cluster
+from flows.backtest import load_history
+from flows.backtest_cluster import ClusterTrouble, run_seasons
 from flows.cli import app
 from models.backtest import BacktestError, BacktestSpec, SeasonResult
 from models.history import History
@@ -19,14 +21,14 @@ HISTORY = several_seasons(2016, 2017, 2018, games=1400)
 
 
 def test_an_address_where_nobody_answers_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.backtest, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(flows.backtest_cluster, "CONNECT_TIMEOUT_S", 0.3)
     address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(ClusterTrouble, match=f"no Dask scheduler answers at DASK_ADDRESS={address}: start one there"):
         run_seasons(HISTORY, [2018], small_spec(18), dask_address=address)
 
 
 def test_an_address_that_is_none_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.backtest, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(flows.backtest_cluster, "CONNECT_TIMEOUT_S", 0.3)
     with pytest.raises(ClusterTrouble, match="DASK_ADDRESS=nothing://here"):
         run_seasons(HISTORY, [2018], small_spec(18), dask_address="nothing://here")
 
@@ -61,7 +63,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return [made_season(season, spec.minutes) for season in seasons]
 
     monkeypatch.setattr(flows.backtest, "load_history", lambda _settings: HISTORY)
-    monkeypatch.setattr(flows.backtest, "run_seasons", run)
+    monkeypatch.setattr(flows.backtest_cluster, "run_seasons", run)
     return asked
 
 
