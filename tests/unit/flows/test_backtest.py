@@ -10,6 +10,7 @@ import flows.backtest
 import flows.backtest_cluster
 from flows.backtest import load_history
 from flows.backtest_cluster import ClusterTrouble, run_seasons
+from flows.backtest_worker import season_on_worker
 from flows.cli import app
 from models.backtest import BacktestError, BacktestSpec, SeasonResult
 from models.history import History
@@ -107,3 +108,8 @@ def test_minutes_that_are_none_and_seasons_that_are_not_there_are_refused(small:
         assert isinstance(refused.exception, BacktestError)
         assert reason in str(refused.exception)
     assert small == []
+
+
+def test_a_worker_with_another_version_of_the_code_refuses() -> None:
+    with pytest.raises(ClusterTrouble, match="another version of this code: restart the workers"):
+        season_on_worker(HISTORY, 2018, small_spec(18), "0" * 64)
