@@ -38,8 +38,10 @@ class Batch:
     def shapes(self, minute: int, means: Floats) -> Floats:
         """Shapes float64[n, 161] with these means, before calibration."""
         prior = self._mixture.dejavu.prior(minute)
-        rows = zip(self._counts(minute), means.tolist(), strict=True)
-        return np.stack([tilted(prior, counts, mean) for counts, mean in rows])
+        shapes = np.empty((len(means), len(CHANGES)))
+        for row, (counts, mean) in enumerate(zip(self._counts(minute), means.tolist(), strict=True)):
+            shapes[row] = tilted(prior, counts, mean)
+        return shapes
 
     @cached_property
     def _margins(self) -> Floats:

@@ -17,6 +17,7 @@ the answer has the same bits under any BLAS, thread count and order of the histo
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -85,15 +86,13 @@ class Dejavu:
 
     @cached_property
     def _rows(self) -> tuple[Singles, Singles]:
-        """float32[25, n] twice. First -2 times the coordinates: the weighed rating, then margin(1)..margin(24); rows
-        1..minute are what a pattern is compared with, rows 0..minute when the rating is known. Then, row by row, the
-        sum of the squares of the coordinates so far."""
+        """float32[25, n] twice. First the coordinates: the weighed rating, then margin(1)..margin(24); rows 1..minute
+        are what a pattern is compared with, rows 0..minute when the rating is known. Then, row by row, the sum of the
+        squares of the coordinates so far."""
         rows = np.empty((HALFTIME_MINUTE + 1, len(self.game_id)), dtype=np.float32)
         rows[0] = RATING_WEIGHT * self.ratings.astype(np.float32)
         rows[1:] = self.margins[:, 1:].T
-        norms = np.cumsum(rows**2, axis=0, dtype=np.float32)
-        rows *= -2.0
-        return rows, norms
+        return rows, np.cumsum(rows**2, axis=0, dtype=np.float32)
 
     def warm(self) -> None:
         """Compute now what the first forecast would otherwise wait for."""
@@ -104,13 +103,24 @@ class Dejavu:
 
         ``pattern`` float64[minute]; ``rating`` the expected final margin or None.
         """
-        minute = len(pattern)
         wanted = _wanted(pattern[None, :], None if rating is None else np.array([rating]))
-        near, squared = self._near(self._squared(wanted, minute)[0])
-        counts = self._counted(near, minute)
-        # The sum of the squares of the pattern itself: what ``squared`` lacks.
-        own = float(wanted[0] @ wanted[0])
-        return Neighbours(mean_change(counts), counts, self._similar(near, squared, own, similar, minute))
+        squared = self._squared(wanted, len(pattern))[0]
+        # The sum of the squares of the pattern itself.
+        squared += wanted[0] @ wanted[0]
+        return self._neighbours(squared, len(pattern), similar)
+
+    def follow(self, pattern: Floats, rating: float | None, similar: int) -> Iterator[Neighbours]:
+        """What ``look`` says after 0, 1, .. len(pattern) minutes: each minute adds its part to the distances."""
+        coordinates = self._rows[0]
+        squared, part = np.zeros(len(self.game_id), dtype=np.float32), np.empty(len(self.game_id), dtype=np.float32)
+        if rating is not None:
+            squared += (coordinates[0] - np.float32(RATING_WEIGHT * round(rating))) ** 2
+        yield self._neighbours(squared, 0, similar)
+        for minute, margin in enumerate(pattern.astype(np.float32), 1):
+            np.subtract(coordinates[minute], margin, out=part)
+            part *= part
+            squared += part
+            yield self._neighbours(squared, minute, similar)
 
     def counts(self, patterns: Floats, ratings: Floats | None) -> Floats:
         """How often each change occurs among the neighbours, float64[q, 161], for each row of ``patterns``
@@ -144,13 +154,18 @@ class Dejavu:
 
     def _squared(self, wanted: Singles, minute: int, out: Singles | None = None) -> Singles:
         """Squared distances less the pattern's own norm, which changes no order: float32[q, n] of ``_wanted`` rows."""
-        rows, norms = self._rows
+        coordinates, norms = self._rows
         rated = wanted.shape[1] > minute
-        squared: Singles = np.matmul(wanted, rows[0 if rated else 1 : minute + 1], out=out)
+        squared: Singles = np.matmul(wanted * np.float32(-2.0), coordinates[1 - rated : minute + 1], out=out)
         squared += norms[minute]
         if not rated:
             squared -= norms[0]
         return squared
+
+    def _neighbours(self, squared: Singles, minute: int, similar: int) -> Neighbours:
+        near, distances = self._near(squared)
+        counts = self._counted(near, minute)
+        return Neighbours(mean_change(counts), counts, self._similar(near, distances, similar, minute))
 
     def _near(self, squared: Singles) -> tuple[NDArray[np.intp], Singles]:
         """Every game as near as the k-th, in order, and its entry of ``squared`` [n]."""
@@ -170,31 +185,28 @@ class Dejavu:
     def _counted(self, near: NDArray[np.intp], minute: int) -> Floats:
         return np.bincount(self._places[minute][near], minlength=len(CHANGES)).astype(np.float64)
 
-    def _similar(
-        self, near: NDArray[np.intp], squared: Singles, own: float, count: int, minute: int
-    ) -> tuple[SimilarGame, ...]:
-        """The nearest ``count`` of ``near``, newest first where equal; ``squared`` is short of the distances by
-        ``own``."""
+    def _similar(self, near: NDArray[np.intp], squared: Singles, count: int, minute: int) -> tuple[SimilarGame, ...]:
+        """The nearest ``count`` of ``near``, newest first where equal; ``squared`` are their squared distances."""
         if not count:
             return ()
         nearest = _smallest(squared, min(count, len(near)))
-        ranked = sorted(zip(squared[nearest].tolist(), (-near[nearest]).tolist(), strict=True))[:count]
+        order = nearest[np.lexsort((-nearest, squared[nearest]))[:count]]
         ids, dates, homes, aways = self._names
         games = []
-        for short, place in ranked:
-            path: list[int] = self.margins[-place].tolist()
+        for row, distance in zip(near[order].tolist(), squared[order].tolist(), strict=True):
+            path: list[int] = self.margins[row].tolist()
             games.append(
                 SimilarGame(
-                    game_id=ids[-place],
-                    date=dates[-place],
-                    home=homes[-place],
-                    away=aways[-place],
-                    similarity_distance=(max(short + own, 0.0) / max(minute, 1)) ** 0.5,
+                    game_id=ids[row],
+                    date=dates[row],
+                    home=homes[row],
+                    away=aways[row],
+                    similarity_distance=(distance / max(minute, 1)) ** 0.5,
                     pattern=path[1 : minute + 1],
                     change=path[HALFTIME_MINUTE] - path[minute],
                     margin_24=path[HALFTIME_MINUTE],
                     path=path,
-                    rating=int(self.ratings[-place]),
+                    rating=int(self.ratings[row]),
                 )
             )
         return tuple(games)

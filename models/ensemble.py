@@ -16,8 +16,10 @@ from models.adaptive import Adaptive, Ledger
 from models.batch import Batch
 from models.calibration import Calibration, Case
 from models.conformal import prediction_set
+from models.dejavu import Neighbours
 from models.distribution import TAIL_LEFT_OUT, MarginDistribution
 from models.forecast import (
+    BadPossession,
     Components,
     Forecast,
     UnsupportedMinute,
@@ -106,22 +108,48 @@ class Ensemble:
         """
         margins = checked_pattern(pattern, minute)
         level, known, ball = checked_alpha(alpha), checked_rating(rating), checked_possession(possession)
-        case = self.case(minute, known is not None, ball)
-        calibration, half_width = self.calibration[case], self.adaptive[case].half_width(level)
-        now, path, mixture = persistence(margins), np.array([0.0, *margins]), self.mixture
-        near = mixture.dejavu.look(path[1:], known, SIMILAR_GAMES)
-        learned = mixture.lstm.change(path, known)
-        point = now + mixture.change(near, learned, known is not None, ball)
+        path = np.array([0.0, *margins])
+        near = self.mixture.dejavu.look(path[1:], known, SIMILAR_GAMES)
+        learned = self.mixture.lstm.change(path, known)
+        return self._forecast(persistence(margins), near, learned, minute, level, known, ball)
+
+    def path(
+        self, pattern: Sequence[float], alpha: float, rating: float | None, possession: Sequence[int]
+    ) -> tuple[Forecast, ...]:
+        """What ``forecast`` says after each of the minutes 0..len(pattern), bit by bit, in less time than one by one.
+
+        ``possession`` is who had the ball at these minutes, one more than there are margins. Raises as ``forecast``.
+        """
+        margins = checked_pattern(pattern, len(pattern))
+        level, known, balls = checked_alpha(alpha), checked_rating(rating), list(map(checked_possession, possession))
+        if len(balls) != len(margins) + 1:
+            raise BadPossession(f"possession at {len(balls)} minutes: {len(margins)} margins need {len(margins) + 1}")
+        path = np.array([0.0, *margins])
+        nearest = self.mixture.dejavu.follow(path[1:], known, SIMILAR_GAMES)
+        learned = self.mixture.lstm.changes(path[None, :], None if known is None else np.array([known]))[0].tolist()
+        return tuple(
+            self._forecast(now, near, change, minute, level, known, ball)
+            for minute, (now, near, change, ball) in enumerate(
+                zip((0.0, *margins), nearest, learned, balls, strict=True)
+            )
+        )
+
+    def _forecast(
+        self, now: float, near: Neighbours, learned: float, minute: int, alpha: float, rating: float | None, ball: int
+    ) -> Forecast:
+        case, mixture = self.case(minute, rating is not None, ball), self.mixture
+        calibration, half_width = self.calibration[case], self.adaptive[case].half_width(alpha)
+        point = now + mixture.change(near, learned, rating is not None, ball)
         shape = mixture.shape(near, minute, point - round(now))
         return Forecast(
             point=point,
             interval=prediction_set(point, half_width),
-            alpha=level,
+            alpha=alpha,
             minute=minute,
             components=Components(now + near.change, now + learned, now, mixture.possession_value * ball),
-            weights=mixture.weights[known is not None],
+            weights=mixture.weights[rating is not None],
             similar=near.similar,
-            rating=known,
+            rating=rating,
             possession=ball,
             half_width=half_width,
             sd=calibration.errors.sd,

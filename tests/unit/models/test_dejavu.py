@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,6 +52,26 @@ def test_many_at_once_are_the_same_bits_as_one_by_one(pattern: np.ndarray, ratin
     alone = [DEJAVU.look(path, rating, 1) for path in (pattern, -pattern)]
     assert np.array_equal(together, [near.counts for near in alone])
     assert [mean_change(counts) for counts in together] == [near.change for near in alone]
+
+
+@settings(max_examples=30, deadline=None)
+@given(pattern=PATHS, rating=st.none() | st.floats(-20, 20))
+def test_following_a_game_says_what_each_minute_alone_would(pattern: np.ndarray, rating: float | None) -> None:
+    followed = list(DEJAVU.follow(pattern, rating, 5))
+    alone = [DEJAVU.look(pattern[:minute], rating, 5) for minute in range(len(pattern) + 1)]
+    assert [(near.change, near.similar) for near in followed] == [(near.change, near.similar) for near in alone]
+    assert np.array_equal([near.counts for near in followed], [near.counts for near in alone])
+
+
+@pytest.mark.parametrize("near_in_sample", [True, False])
+def test_a_sample_that_misleads_changes_nothing(near_in_sample: bool) -> None:
+    """Near games only where the sample looks, so that too few seem near, or only where it does not."""
+    history = make_history(2000, seed=3)
+    dejavu = Dejavu.from_history(history, np.zeros(2000), neighbours=320)
+    sampled = np.arange(2000) % 10 == 0
+    margins = np.where((sampled == near_in_sample)[:, None], dejavu.margins, 90).astype(np.int16)
+    dejavu, pattern = replace(dejavu, margins=margins), history.margins[5, 1:19].astype(float)
+    assert dejavu.look(pattern, None, 5).change == pytest.approx(by_hand(pattern, None, dejavu), abs=1e-12)
 
 
 def test_a_remembered_game_is_most_similar_to_itself() -> None:

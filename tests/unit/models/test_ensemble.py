@@ -14,6 +14,7 @@ from models.ratings import rate_history
 from tests.unit.models.builders import make_ensemble, make_history
 
 ENSEMBLE = make_ensemble()
+EVERY_MINUTE = make_ensemble(minutes=tuple(range(24)))
 PATTERNS = st.lists(st.integers(-6, 6), min_size=18, max_size=18).map(lambda steps: np.cumsum(steps).tolist())
 RATINGS = st.none() | st.floats(-20, 20)
 
@@ -131,6 +132,27 @@ def test_many_at_once_are_as_one_by_one() -> None:
             told = alone.distribution.probabilities
             start = alone.distribution.first - first[row]
             assert pmf[row, start : start + len(told)] == pytest.approx(told, abs=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    pattern=st.lists(st.integers(-6, 6), min_size=0, max_size=23).map(lambda steps: np.cumsum(steps).tolist()),
+    rating=RATINGS,
+    balls=st.lists(st.sampled_from([-1, 0, 1]), min_size=24, max_size=24),
+)
+def test_a_whole_path_has_the_bits_of_its_minutes_one_by_one(
+    pattern: list[int], rating: float | None, balls: list[int]
+) -> None:
+    path = EVERY_MINUTE.path(pattern, 0.1, rating, balls[: len(pattern) + 1])
+    assert path == tuple(
+        EVERY_MINUTE.forecast(pattern[:minute], minute, 0.1, rating, balls[minute])
+        for minute in range(len(pattern) + 1)
+    )
+
+
+def test_a_path_needs_who_had_the_ball_at_each_of_its_minutes() -> None:
+    with pytest.raises(BadPossession, match="possession at 3 minutes: 3 margins need 4"):
+        EVERY_MINUTE.path([1, 2, 3], 0.1, None, [0, 1, 0])
 
 
 def test_the_calibration_id_follows_the_calibration_alone() -> None:
