@@ -19,13 +19,11 @@ class Batch:
 
     def __init__(self, mixture: Mixture, games: Games, *, rated: bool) -> None:
         self._mixture, self._games, self._rated = mixture, games, rated
-        self._counted: tuple[int, Floats] | None = None
+        self._last: tuple[int, tuple[Floats, Floats]] | None = None
 
     def components(self, minute: int) -> tuple[Floats, Floats]:
         """What Dejavu and the LSTM say the change will be, float64[n] each."""
-        counts = self._counts(minute)
-        # Whole numbers: both sums are exact.
-        return (counts @ CHANGES) / counts.sum(axis=1), self._learned[:, minute]
+        return self._looked(minute)[0], self._learned[:, minute]
 
     def changes(self, minute: int, *, possession: bool) -> Floats:
         """The mixed change, float64[n]; ``possession`` False leaves out who has the ball."""
@@ -39,8 +37,8 @@ class Batch:
         """Shapes float64[n, 161] with these means, before calibration."""
         prior = self._mixture.dejavu.prior(minute)
         shapes = np.empty((len(means), len(CHANGES)))
-        for row, (counts, mean) in enumerate(zip(self._counts(minute), means.tolist(), strict=True)):
-            shapes[row] = tilted(prior, counts, mean)
+        for row, (shares, mean) in enumerate(zip(self._looked(minute)[1], means.tolist(), strict=True)):
+            shapes[row] = tilted(prior, shares, mean)
         return shapes
 
     @cached_property
@@ -55,9 +53,8 @@ class Batch:
     def _learned(self) -> Floats:
         return self._mixture.lstm.changes(self._margins, self._ratings)
 
-    def _counts(self, minute: int) -> Floats:
-        """The neighbours' changes counted, float64[n, 161]; those of the minute asked last are kept."""
-        if self._counted is None or self._counted[0] != minute:
-            counts = self._mixture.dejavu.counts(self._margins[:, 1 : minute + 1], self._ratings)
-            self._counted = minute, counts
-        return self._counted[1]
+    def _looked(self, minute: int) -> tuple[Floats, Floats]:
+        """The neighbours' changes and shares; those of the minute asked last are kept."""
+        if self._last is None or self._last[0] != minute:
+            self._last = minute, self._mixture.dejavu.looks(self._margins[:, 1 : minute + 1], self._ratings)
+        return self._last[1]

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from models.clock import HALFTIME_MINUTE
 from models.forecast import SimilarGame
 from models.history import History
-from models.shape import CHANGES, mean_change, places, prior
+from models.shape import CHANGES, places, prior
 
 RATING_WEIGHT = 3
 
@@ -45,11 +45,11 @@ class HistoryTooSmall(ValueError):
 
 
 class Neighbours(NamedTuple):
-    """``change`` the mean of what came next in the nearest games, in points; ``counts`` float64[161] how often each of
-    models.shape.CHANGES did; ``similar`` the most similar of them."""
+    """``change`` the mean of what came next in the nearest games, in points; ``shares`` float64[161] in which share of
+    them each of models.shape.CHANGES did; ``similar`` the most similar of them."""
 
     change: float
-    counts: Floats
+    shares: Floats
     similar: tuple[SimilarGame, ...]
 
 
@@ -103,11 +103,9 @@ class Dejavu:
 
         ``pattern`` float64[minute]; ``rating`` the expected final margin or None.
         """
-        wanted = _wanted(pattern[None, :], None if rating is None else np.array([rating]))
-        squared = self._squared(wanted, len(pattern))[0]
-        # The sum of the squares of the pattern itself.
-        squared += wanted[0] @ wanted[0]
-        return self._neighbours(squared, len(pattern), similar)
+        wanted = _wanted(pattern, None if rating is None else np.array(rating))
+        # What the squared distances lack is the sum of the squares of the pattern itself.
+        return self._neighbours(self._squared(wanted, len(pattern)), float(wanted @ wanted), len(pattern), similar)
 
     def follow(self, pattern: Floats, rating: float | None, similar: int) -> Iterator[Neighbours]:
         """What ``look`` says after 0, 1, .. len(pattern) minutes: each minute adds its part to the distances."""
@@ -115,26 +113,26 @@ class Dejavu:
         squared, part = np.zeros(len(self.game_id), dtype=np.float32), np.empty(len(self.game_id), dtype=np.float32)
         if rating is not None:
             squared += (coordinates[0] - np.float32(RATING_WEIGHT * round(rating))) ** 2
-        yield self._neighbours(squared, 0, similar)
+        yield self._neighbours(squared, 0.0, 0, similar)
         for minute, margin in enumerate(pattern.astype(np.float32), 1):
             np.subtract(coordinates[minute], margin, out=part)
             part *= part
             squared += part
-            yield self._neighbours(squared, minute, similar)
+            yield self._neighbours(squared, 0.0, minute, similar)
 
-    def counts(self, patterns: Floats, ratings: Floats | None) -> Floats:
-        """How often each change occurs among the neighbours, float64[q, 161], for each row of ``patterns``
-        float64[q, minute] and ``ratings`` float64[q] or None; the same neighbours as ``look`` finds."""
+    def looks(self, patterns: Floats, ratings: Floats | None) -> tuple[Floats, Floats]:
+        """The ``change`` float64[q] and ``shares`` float64[q, 161] of what ``look`` finds for each row of ``patterns``
+        float64[q, minute] and ``ratings`` float64[q] or None."""
         minute = patterns.shape[1]
         wanted = _wanted(patterns, ratings)
         # A few rows at a time, always in the same memory: they stay in the cache.
         buffer = np.empty((_BATCH_ROWS, len(self.game_id)), dtype=np.float32)
-        out = np.empty((len(patterns), len(CHANGES)))
+        changes, shares = np.empty(len(patterns)), np.empty((len(patterns), len(CHANGES)))
         for start in range(0, len(patterns), _BATCH_ROWS):
             some = wanted[start : start + _BATCH_ROWS]
             for row, squared in enumerate(self._squared(some, minute, buffer[: len(some)]), start):
-                out[row] = self._counted(self._near(squared)[0], minute)
-        return out
+                changes[row], shares[row] = self._counted(self._near(squared)[0], minute)
+        return changes, shares
 
     def prior(self, minute: int) -> Floats:
         """The shape that all remembered games give at ``minute``, float64[161]."""
@@ -153,19 +151,19 @@ class Dejavu:
         return self.margins[:, HALFTIME_MINUTE] - self.margins[:, minute]
 
     def _squared(self, wanted: Singles, minute: int, out: Singles | None = None) -> Singles:
-        """Squared distances less the pattern's own norm, which changes no order: float32[q, n] of ``_wanted`` rows."""
+        """Squared distances less the pattern's own norm, which changes no order: float32[..., n] of ``_wanted``."""
         coordinates, norms = self._rows
-        rated = wanted.shape[1] > minute
+        rated = wanted.shape[-1] > minute
         squared: Singles = np.matmul(wanted * np.float32(-2.0), coordinates[1 - rated : minute + 1], out=out)
         squared += norms[minute]
         if not rated:
             squared -= norms[0]
         return squared
 
-    def _neighbours(self, squared: Singles, minute: int, similar: int) -> Neighbours:
+    def _neighbours(self, squared: Singles, lacking: float, minute: int, similar: int) -> Neighbours:
         near, distances = self._near(squared)
-        counts = self._counted(near, minute)
-        return Neighbours(mean_change(counts), counts, self._similar(near, distances, similar, minute))
+        distances += lacking
+        return Neighbours(*self._counted(near, minute), self._similar(near, distances, similar, minute))
 
     def _near(self, squared: Singles) -> tuple[NDArray[np.intp], Singles]:
         """Every game as near as the k-th, in order, and its entry of ``squared`` [n]."""
@@ -182,8 +180,10 @@ class Dejavu:
         near = _smallest(squared, self.neighbours)
         return near, squared[near]
 
-    def _counted(self, near: NDArray[np.intp], minute: int) -> Floats:
-        return np.bincount(self._places[minute][near], minlength=len(CHANGES)).astype(np.float64)
+    def _counted(self, near: NDArray[np.intp], minute: int) -> tuple[float, Floats]:
+        counts = np.bincount(self._places[minute][near], minlength=len(CHANGES))
+        # Whole numbers: their sum is exact, in any order.
+        return int(counts @ CHANGES) / len(near), counts / len(near)
 
     def _similar(self, near: NDArray[np.intp], squared: Singles, count: int, minute: int) -> tuple[SimilarGame, ...]:
         """The nearest ``count`` of ``near``, newest first where equal; ``squared`` are their squared distances."""
@@ -191,25 +191,16 @@ class Dejavu:
             return ()
         nearest = _smallest(squared, min(count, len(near)))
         order = nearest[np.lexsort((-nearest, squared[nearest]))[:count]]
+        rows, span = near[order], max(minute, 1)
         ids, dates, homes, aways = self._names
-        games = []
-        for row, distance in zip(near[order].tolist(), squared[order].tolist(), strict=True):
-            path: list[int] = self.margins[row].tolist()
-            games.append(
-                SimilarGame(
-                    game_id=ids[row],
-                    date=dates[row],
-                    home=homes[row],
-                    away=aways[row],
-                    similarity_distance=(distance / max(minute, 1)) ** 0.5,
-                    pattern=path[1 : minute + 1],
-                    change=path[HALFTIME_MINUTE] - path[minute],
-                    margin_24=path[HALFTIME_MINUTE],
-                    path=path,
-                    rating=int(self.ratings[row]),
-                )
+        columns = rows.tolist(), squared[order].tolist(), self.margins[rows].tolist(), self.ratings[rows].tolist()
+        return tuple(
+            SimilarGame(
+                ids[row], dates[row], homes[row], aways[row], (distance / span) ** 0.5,
+                path[1 : minute + 1], path[HALFTIME_MINUTE] - path[minute], path[HALFTIME_MINUTE], path, rating,
             )
-        return tuple(games)
+            for row, distance, path, rating in zip(*columns, strict=True)
+        )  # fmt: skip
 
     @cached_property
     def _names(self) -> tuple[list[str], list[dt.date], list[str], list[str]]:
@@ -227,8 +218,11 @@ def _smallest(values: Singles, count: int) -> NDArray[np.intp]:
 
 
 def _wanted(patterns: Floats, ratings: Floats | None) -> Singles:
-    """The coordinates of patterns, float32[q, minute], one more and the rating's first when it is known."""
-    if ratings is None:
-        return patterns.astype(np.float32)
-    weighed = RATING_WEIGHT * np.rint(ratings)
-    return np.concatenate([weighed[:, None], patterns], axis=1, dtype=np.float32, casting="same_kind")
+    """The coordinates of patterns float64[..., minute], float32[..., minute], one more and the rating's first when
+    ``ratings`` float64[...] are known."""
+    rated = ratings is not None
+    wanted = np.empty((*patterns.shape[:-1], patterns.shape[-1] + rated), dtype=np.float32)
+    wanted[..., rated:] = patterns
+    if ratings is not None:
+        wanted[..., 0] = RATING_WEIGHT * np.rint(ratings)
+    return wanted

@@ -60,9 +60,10 @@ class MarginDistribution:
 
     @classmethod
     def of_cumulative(cls, first: int, cumulative: Floats) -> MarginDistribution:
-        """From P(margin <= first + i) float64[k], which must ascend from 0 or above; it is scaled to end at 1."""
+        """From P(margin <= first + i) float64[k], which must ascend from 0 or above and is taken over; it is scaled to
+        end at 1."""
         made = object.__new__(cls)
-        made._keep(first, cumulative.copy())
+        made._keep(first, cumulative)
         return made
 
     def _keep(self, first: int, cumulative: Floats) -> None:

@@ -220,7 +220,5 @@ class Ensemble:
 def _distribution(now: int, cumulative: Floats) -> MarginDistribution:
     """Margins from the cumulative probabilities of changes, without the tails in which less than 1e-6 lies."""
     first, last = cumulative.searchsorted(_TAILS).tolist()
-    kept = cumulative[first : last + 1]
-    if first:
-        kept = kept - cumulative[first - 1]
+    kept = cumulative[first : last + 1] - (cumulative[first - 1] if first else 0.0)
     return MarginDistribution.of_cumulative(now - LARGEST_CHANGE + first, kept)

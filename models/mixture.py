@@ -68,7 +68,7 @@ class Mixture:
 
     def shape(self, near: Neighbours, minute: int, mean: float) -> Floats:
         """The shape of the change, float64[161], before calibration."""
-        return tilted(self.dejavu.prior(minute), near.counts, mean)
+        return tilted(self.dejavu.prior(minute), near.shares, mean)
 
 
 def mix(weights: Weights, dejavu_changes: Floats, lstm_changes: Floats) -> Floats:

@@ -19,8 +19,7 @@ Floats = NDArray[np.float64]
 Wholes = NDArray[np.int64]
 
 LARGEST_CHANGE = 80
-CHANGES = np.arange(-LARGEST_CHANGE, LARGEST_CHANGE + 1, dtype=np.float64)
-NEIGHBOUR_SHARE = 0.5
+CHANGES = np.arange(-LARGEST_CHANGE, LARGEST_CHANGE + 1)
 CORRECTION_SHARE = 0.5
 # Games' worth of a normal distribution, so that no change is impossible.
 _PSEUDO_GAMES = 20.0
@@ -29,21 +28,14 @@ _LARGEST_MEAN = 40.0
 _MOST_STEPS = 40
 _LONGEST_STEP = 0.1
 _LAST_STEP = 3e-4
-_ONES = np.ones_like(CHANGES)
-_POWERS = np.stack([_ONES, CHANGES, CHANGES**2, CHANGES**3])
+_POWERS = np.stack([CHANGES**power for power in range(4)]).astype(np.float64)
+_ONES, _CHANGES = _POWERS[:2]
 _PIT_GRID = np.linspace(0.0, 1.0, 201)
 
 
 def places(changes: NDArray[np.integer]) -> Wholes:
     """Where among ``CHANGES`` each of ``changes`` int[n] is; further ones count as the furthest."""
     return np.clip(changes.astype(np.int64), -LARGEST_CHANGE, LARGEST_CHANGE) + LARGEST_CHANGE
-
-
-def mean_change(counts: Floats) -> float:
-    """The mean of changes counted, float64[161]."""
-    # Whole numbers: both sums are exact.
-    games, total = (_POWERS[:2] @ counts).tolist()
-    return float(total / games)
 
 
 def prior(changes: NDArray[np.integer]) -> Floats:
@@ -57,10 +49,9 @@ def prior(changes: NDArray[np.integer]) -> Floats:
 
 
 def tilted(prior_shape: Floats, neighbours: Floats, mean: float) -> Floats:
-    """The shape float64[161] with the ``mean`` asked for, in points; ``neighbours`` float64[161] counts the changes of
-    the neighbours."""
-    shape = neighbours * (NEIGHBOUR_SHARE / float(neighbours @ _ONES))
-    shape += (1.0 - NEIGHBOUR_SHARE) * prior_shape
+    """The shape float64[161] with the ``mean`` asked for, in points, from that of all games and the neighbours' shares,
+    float64[161] each."""
+    shape = prior_shape + neighbours
     wanted = min(max(mean, -_LARGEST_MEAN), _LARGEST_MEAN)
     tilt, tried = 0.0, shape
     for _ in range(_MOST_STEPS):
@@ -72,7 +63,7 @@ def tilted(prior_shape: Floats, neighbours: Floats, mean: float) -> Floats:
         # Halley's step: what is left is the cube of what was, and two rounds are enough for usual means.
         step = newton / max(1.0 + 0.5 * newton * skew / variance, 0.5)
         tilt += min(max(step, -_LONGEST_STEP), _LONGEST_STEP)
-        tried = np.exp(tilt * CHANGES)
+        tried = np.exp(tilt * _CHANGES)
         tried *= shape
         if abs(step) < _LAST_STEP:
             break

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from models.dejavu import RATING_WEIGHT, Dejavu, HistoryTooSmall
 from models.ratings import rate_history
-from models.shape import mean_change
 from tests.unit.models.builders import make_history
 
 HISTORY = make_history(200)
@@ -48,10 +47,10 @@ def test_the_order_of_the_history_changes_no_bit(pattern: np.ndarray, order: lis
 @given(pattern=PATHS, rating=st.none() | st.floats(-20, 20))
 def test_many_at_once_are_the_same_bits_as_one_by_one(pattern: np.ndarray, rating: float | None) -> None:
     ratings = None if rating is None else np.array([rating, rating])
-    together = DEJAVU.counts(np.stack([pattern, -pattern]), ratings)
+    changes, shares = DEJAVU.looks(np.stack([pattern, -pattern]), ratings)
     alone = [DEJAVU.look(path, rating, 1) for path in (pattern, -pattern)]
-    assert np.array_equal(together, [near.counts for near in alone])
-    assert [mean_change(counts) for counts in together] == [near.change for near in alone]
+    assert np.array_equal(shares, [near.shares for near in alone])
+    assert changes.tolist() == [near.change for near in alone]
 
 
 @settings(max_examples=30, deadline=None)
@@ -60,7 +59,7 @@ def test_following_a_game_says_what_each_minute_alone_would(pattern: np.ndarray,
     followed = list(DEJAVU.follow(pattern, rating, 5))
     alone = [DEJAVU.look(pattern[:minute], rating, 5) for minute in range(len(pattern) + 1)]
     assert [(near.change, near.similar) for near in followed] == [(near.change, near.similar) for near in alone]
-    assert np.array_equal([near.counts for near in followed], [near.counts for near in alone])
+    assert np.array_equal([near.shares for near in followed], [near.shares for near in alone])
 
 
 @pytest.mark.parametrize("near_in_sample", [True, False])
