@@ -1,9 +1,6 @@
 """Latency and throughput of POST /predict beside a bare Starlette route, both with two workers, in one run.
 
-The bare route reads a body of the same size and answers a body of the same size: what HTTP alone costs here. Absolute
-numbers belong to the machine and to what else runs on it; the ratios are what to compare.
-
-    python -m benchmarks.bench_predict [requests] [connections]
+The bare route reads a body of the same size and answers a body of the same size: what HTTP alone costs here.
 """
 
 from __future__ import annotations
@@ -11,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -21,14 +17,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 
+from benchmarks.table import Row, say
+from benchmarks.timing import Ratio
 from models.bundle import write_bundle
-from services.settings import ROOT
 from tests.support.running_forecaster import PATTERN, running_forecaster
 from tests.support.servers import end, free_port
 from tests.support.small_model import small_ensemble
 
-WORKERS = 2
+WORKERS, REQUESTS, CONNECTIONS = 2, 4000, 16
+GROUP = f"POST /predict, {WORKERS} workers"
 BODY = json.dumps({"pattern": PATTERN, "home": "BOS", "away": "NYK"}).encode()
 BARE = """
 from starlette.applications import Starlette
@@ -84,57 +83,38 @@ def bare_route(folder: Path, size: int) -> Iterator[int]:
         end(process)
 
 
-def measure(port: int, requests: int, connections: int) -> dict[str, float]:
+def measure(port: int) -> dict[str, float]:
     """One connection for latency, several for throughput; a warm-up before."""
     asyncio.run(load(port, 200, 4))
-    _, single = asyncio.run(load(port, max(200, requests // 5), 1))
-    rate, _ = asyncio.run(load(port, requests, connections))
+    _, single = asyncio.run(load(port, REQUESTS // 5, 1))
+    rate, _ = asyncio.run(load(port, REQUESTS, CONNECTIONS))
     return {
-        "p50_ms": 1000 * statistics.median(single),
-        "p95_ms": 1000 * statistics.quantiles(single, n=20)[-1],
-        "requests_per_s": rate,
+        "ms, median": 1000 * statistics.median(single),
+        "ms, 95%": 1000 * statistics.quantiles(single, n=20)[-1],
+        "requests a second": rate,
     }
 
 
-def run(requests: int = 4000, connections: int = 16) -> dict[str, object]:
+def run() -> list[Row]:
     """Measure both, the bare route before and after the forecaster, so that a change of the machine shows."""
+    say(f"bench_predict: {REQUESTS} requests to each, {WORKERS} workers")
     with tempfile.TemporaryDirectory(prefix="halftime-bench-") as name:
         folder = Path(name)
         # As large as ten seasons of games.
         ensemble = small_ensemble(games=13_000, calibration_games=1300)
         write_bundle(ensemble, folder / "bundle", {"code_version": "benchmark"})
-        started = time.perf_counter()
-        for _ in range(200):
-            ensemble.forecast(PATTERN, 18, 0.05, 3.0)
-        model_ms = 1000 * (time.perf_counter() - started) / 200
         with running_forecaster(folder / "home", folder / "bundle", workers=WORKERS) as running:
             size = len(running.predict(home="BOS", away="NYK").content)
             port = running.http.base_url.port
             assert port is not None
             with bare_route(folder, size) as bare_port:
-                before = measure(bare_port, requests, connections)
-                forecaster = measure(port, requests, connections)
-                after = measure(bare_port, requests, connections)
-    bare = {key: (before[key] + after[key]) / 2 for key in before}
-    return {
-        "cpus": os.cpu_count(),
-        "workers": WORKERS,
-        "answer_bytes": size,
-        "model_alone_ms": model_ms,
-        "forecaster": forecaster,
-        "bare_starlette": bare,
-        "bare_starlette_after_over_before": after["requests_per_s"] / before["requests_per_s"],
-        "p50_ratio": forecaster["p50_ms"] / bare["p50_ms"],
-        "throughput_ratio": forecaster["requests_per_s"] / bare["requests_per_s"],
-    }
-
-
-def main() -> None:
-    """Print the result as JSON."""
-    assert Path.cwd() == ROOT, f"run from {ROOT}"
-    json.dump(run(*map(int, sys.argv[1:3])), sys.stdout, indent=1)
-    print()
-
-
-if __name__ == "__main__":
-    main()
+                before = measure(bare_port)
+                forecaster = measure(port)
+                after = measure(bare_port)
+    rows = []
+    for unit in forecaster:
+        bare = np.array([before[unit], after[unit]])
+        rows.append(Row(GROUP, "bare Starlette route", float(bare.mean()), unit))
+        ratio = Ratio.of(np.full(2, forecaster[unit]), bare)
+        rows.append(Row(GROUP, "forecaster", forecaster[unit], unit, "bare route, before and after", ratio))
+    return rows
