@@ -32,7 +32,7 @@ from models.shape import CHANGES, places, prior
 
 RATING_WEIGHT = 3
 
-_BATCH_ROWS = 8
+_BATCH_ROWS = 16
 # How many of a sample are to be nearer than the k-th neighbour.
 _SAMPLED = 32
 
