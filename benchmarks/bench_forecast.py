@@ -65,6 +65,9 @@ def _beside_the_floor(model: Ensemble, games: Games) -> list[Row]:
         for name, in_columns in (("plain floor", False), ("floor, games in columns", True))
     }
 
+    for floor in floors.values():
+        _check(floor, model, margins[0], float(games.ratings[0]))
+
     def floored(floor: Floor) -> Callable[[int], object]:
         return lambda place: floor.answer(margins[place][1 : OFFICIAL_MINUTE + 1], float(games.ratings[place]))
 
@@ -78,6 +81,17 @@ def _beside_the_floor(model: Ensemble, games: Games) -> list[Row]:
             Row(group, "forecast with explanation", float(np.median(times["forecast"])), "us", name, ratio, target)
         )
     return rows
+
+
+def _check(floor: Floor, model: Ensemble, margins: list[int], rating: float) -> None:
+    """The floor must say what the forecast says: Dejavu but for ties, the network to 1e-6 of its unit."""
+    pattern, network = margins[1 : OFFICIAL_MINUTE + 1], model.mixture.lstm
+    nearest, learned = floor.answer(pattern, rating)
+    parts = model.forecast(pattern, OFFICIAL_MINUTE, ALPHA, rating).components
+    # Its rule and the bias of its head are 0 here.
+    wanted = (parts.lstm - parts.persistence) / network.scale[OFFICIAL_MINUTE]
+    assert abs(learned - wanted) < 1e-6, f"the floor's network says {learned}, the forecast's {wanted}"
+    assert abs(nearest - (parts.dejavu - parts.persistence)) < 0.5, f"the floor's nearest games say {nearest}"
 
 
 def _profile(model: Ensemble, games: Games) -> list[Row]:

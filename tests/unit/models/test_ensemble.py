@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from models.ratings import rate_history
 from tests.unit.models.builders import make_ensemble, make_history
 
 ENSEMBLE = make_ensemble()
+ROOT = Path(__file__).parents[3]
 EVERY_MINUTE = make_ensemble(minutes=tuple(range(24)))
 PATTERNS = st.lists(st.integers(-6, 6), min_size=18, max_size=18).map(lambda steps: np.cumsum(steps).tolist())
 RATINGS = st.none() | st.floats(-20, 20)
@@ -148,6 +153,35 @@ def test_a_whole_path_has_the_bits_of_its_minutes_one_by_one(
         EVERY_MINUTE.forecast(pattern[:minute], minute, 0.1, rating, balls[minute])
         for minute in range(len(pattern) + 1)
     )
+
+
+MANY_GAMES = """
+from dataclasses import replace
+import numpy as np
+from models.dejavu import Dejavu
+from models.mixture import Games
+from tests.unit.models.builders import make_ensemble, make_history
+
+history, ensemble = make_history(20_000, seed=5, season=2010), make_ensemble(minutes=tuple(range(24)))
+# Large enough that the product with a pattern is shared among threads.
+memory = Dejavu.from_history(history, np.linspace(-12.0, 12.0, len(history)), 500)
+ensemble = replace(ensemble, mixture=replace(ensemble.mixture, dejavu=memory))
+asked = Games(history.take(slice(0, 40)), np.linspace(-9.0, 9.0, 40))
+points = ensemble.points(asked, 18)
+print(points.tobytes().hex(), ensemble.pmfs(asked, 18, points)[1].tobytes().hex())
+for row in range(0, 40, 8):
+    margins, held = history.margins[row, 1:24].tolist(), history.possession[row].tolist()
+    print([forecast.as_dict() for forecast in ensemble.path(margins, 0.1, 3.0, held)])
+"""
+
+
+def test_neither_another_run_nor_another_number_of_threads_changes_a_bit() -> None:
+    def run(threads: int) -> bytes:
+        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        command = [sys.executable, "-c", MANY_GAMES]
+        return subprocess.run(command, check=True, cwd=ROOT, capture_output=True, env={**os.environ, **limits}).stdout
+
+    assert len({run(threads) for threads in (1, 1, 2, 4)}) == 1
 
 
 def test_a_path_needs_who_had_the_ball_at_each_of_its_minutes() -> None:

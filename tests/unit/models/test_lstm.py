@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -35,24 +34,6 @@ def test_neither_the_number_of_games_nor_of_minutes_changes_a_bit(games: int, mi
     for start in range(0, 150, games):
         some = slice(start, start + games)
         assert np.array_equal(LSTM.changes(paths[some, :minutes], ratings[some]), whole[some, :minutes])
-
-
-def run_with_threads(code: str, count: int) -> bytes:
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(count))
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, check=True, cwd=ROOT, capture_output=True, env={**os.environ, **threads}).stdout
-
-
-def test_another_number_of_threads_changes_no_bit() -> None:
-    code = (
-        "import numpy as np\n"
-        "from tests.unit.models.builders import make_ensemble, make_history\n"
-        "ensemble, history = make_ensemble(), make_history(40, seed=9)\n"
-        "found = ensemble.mixture.lstm.changes(history.margins[:, :24].astype(float), np.linspace(-9.0, 9.0, 40))\n"
-        "told = [ensemble.forecast(row[1:19].tolist(), 18, 0.1, 3.0, 1).as_dict() for row in history.margins]\n"
-        "print(found.tobytes().hex(), told)\n"
-    )
-    assert len({run_with_threads(code, count) for count in (1, 2, 4)}) == 1
 
 
 def plain(margins: np.ndarray, ratings: np.ndarray | None) -> np.ndarray:
