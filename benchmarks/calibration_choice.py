@@ -103,7 +103,7 @@ class QuantileTracker:
 
     def update(self, day: Settled) -> QuantileTracker:
         """Up for misses, down for the lack of them."""
-        scores = nonconformity(day.residuals, day.scales)
+        scores = nonconformity(day.residuals)
         return replace(
             self,
             quantiles={

@@ -79,12 +79,11 @@ class Ledger:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """What one league date taught: ``residuals`` (actual minus point) and ``scales`` float64[k], all of ``season``."""
+    """What one league date taught: ``residuals`` float64[k] (actual minus point), all of ``season``."""
 
     season: int
     game_ids: Sequence[str]
     residuals: Floats
-    scales: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +123,7 @@ class Adaptive:
         return min(max(1.0 / (1.0 + math.exp(-at - correction)), least), 1.0 - least)
 
     def half_width(self, alpha: float) -> float:
-        """Half-width of the interval at ``alpha`` for a forecast of scale 1. Raises CalibrationTooSmall, BadAlpha."""
+        """Half-width of the interval at ``alpha``. Raises CalibrationTooSmall, BadAlpha."""
         return self.calibration.quantile(self.corrected(alpha))
 
     def strays(self, scores: Floats) -> Floats:
@@ -139,10 +138,10 @@ class Adaptive:
     def update(self, day: Settled) -> Adaptive:
         """After a league date: its misses are in the ledger, its scores in the set. Raises ValueError for a game the
         set already holds."""
-        scores = nonconformity(day.residuals, day.scales)
+        scores = nonconformity(day.residuals)
         return replace(
             self,
-            calibration=self.calibration.rolled(day.game_ids, day.residuals, self.window, day.scales),
+            calibration=self.calibration.rolled(day.game_ids, day.residuals, self.window),
             ledger=self.ledger.after(day.season, len(scores), self.strays(scores)),
         )
 
@@ -152,16 +151,14 @@ def by_date(
     seasons: NDArray[np.integer],
     game_ids: Sequence[str],
     residuals: Floats,
-    scales: Floats | None = None,
 ) -> list[Settled]:
-    """n games, ``dates`` [n] ascending, as one Settled for each league date. Without ``scales`` each is 1."""
-    hard = np.ones(len(dates)) if scales is None else scales
+    """n games, ``dates`` [n] ascending, as one Settled for each league date."""
     ends = [*np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates)] if len(dates) else []
     days: list[Settled] = []
     start = 0
     for end in map(int, ends):
         rows = slice(start, end)
-        days.append(Settled(int(seasons[start]), game_ids[rows], residuals[rows], hard[rows]))
+        days.append(Settled(int(seasons[start]), game_ids[rows], residuals[rows]))
         start = end
     return days
 
@@ -170,7 +167,7 @@ class Online(Protocol):
     """Anything that gives half-widths and learns from a settled league date, as ``Adaptive`` does."""
 
     def half_width(self, alpha: float) -> float:
-        """Half-width of the interval at ``alpha`` for a forecast of scale 1."""
+        """Half-width of the interval at ``alpha``."""
         ...
 
     def update(self, day: Settled) -> Self:
@@ -182,7 +179,7 @@ State = TypeVar("State", bound=Online)
 
 
 def replay(state: State, days: Iterable[Settled], alphas: Sequence[float]) -> tuple[Floats, State]:
-    """(half-widths float64[games, alphas] at scale 1 as each game was forecast, the state after the last date).
+    """(half-widths float64[games, alphas] as each game was forecast, the state after the last date).
 
     The state is updated after each of ``days``, oldest first. Raises CalibrationTooSmall, BadAlpha, ValueError.
     """

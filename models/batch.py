@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.clock import HALFTIME_MINUTE
 from models.mixture import Games, Mixture, mix
-from models.shape import CHANGES, tilted
+from models.shape import tilted_rows
 
 Floats = NDArray[np.float64]
 
@@ -35,11 +35,7 @@ class Batch:
 
     def shapes(self, minute: int, means: Floats) -> Floats:
         """Shapes float64[n, 161] with these means, before calibration."""
-        prior = self._mixture.dejavu.prior(minute)
-        shapes = np.empty((len(means), len(CHANGES)))
-        for row, (shares, mean) in enumerate(zip(self._looked(minute)[1], means.tolist(), strict=True)):
-            shapes[row] = tilted(prior, shares, mean)
-        return shapes
+        return tilted_rows(self._mixture.dejavu.prior(minute), self._looked(minute)[1], means)
 
     @cached_property
     def _margins(self) -> Floats:

@@ -23,7 +23,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 2 * 1024 * 1024
 MAX_ARRAY_BYTES = 64 * 1024 * 1024

@@ -2,17 +2,15 @@
 
 The promise (Vovk, Gammerman and Shafer 2005; Lei et al. 2018): when the new game and the n calibration games are
 exchangeable and none was used to fit the model, the set holds the outcome with probability at least 1 - alpha, and at
-most 1/(n+1) more when no two scores are equal. The unit of a calibration set is the game: one residual each.
-
-A score is the size of the error in units of how hard the forecast was (normalised residuals: Papadopoulos, Gammerman
-and Vovk 2008), so a forecast that says it is hard gets a wider interval. With every scale 1 it is the plain score.
+most 1/(n+1) more when no two scores are equal. The unit of a calibration set is the game: one residual each, whose
+size is its score.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -28,9 +26,9 @@ _ROUNDING = 1e-9
 _SMALLEST_ALPHA = 1e-12
 
 
-def nonconformity(residuals: Floats, scales: Floats | float = 1.0) -> Floats:
-    """How strange each game was to its forecast: the size of actual minus point (points) over ``scales`` > 0."""
-    scores: Floats = np.abs(residuals) / scales
+def nonconformity(residuals: Floats) -> Floats:
+    """How strange each game was to its forecast: the size of actual minus point, in points."""
+    scores: Floats = np.abs(residuals)
     return scores
 
 
@@ -56,9 +54,9 @@ def conformal_quantile(sorted_scores: Floats, alpha: float) -> float:
     return float(sorted_scores[conformal_rank(len(sorted_scores), alpha) - 1])
 
 
-def prediction_set(point: float, quantile: float, scale: float = 1.0) -> Interval:
+def prediction_set(point: float, quantile: float) -> Interval:
     """Every outcome whose score does not exceed ``quantile``: a closed interval around ``point``."""
-    return Interval(point - quantile * scale, point + quantile * scale)
+    return Interval(point - quantile, point + quantile)
 
 
 def p_values(sorted_scores: Floats, scores: Floats, chance: Floats | float = 0.5) -> Floats:
@@ -90,32 +88,23 @@ def online_p_values(scores: Floats, chance: Floats | float = 0.5) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class CalibrationSet:
-    """One residual (actual minus point, points) and one scale (how hard the forecast was, above 0) for each of n games,
-    oldest first. Without scales every one is 1.
+    """One residual (actual minus point, points) for each of n games, oldest first.
 
     The residuals keep their sign: the interval needs their size alone, a full distribution needs both.
-    Raises ValueError for a game that comes twice, a residual that is not finite or a scale that is not positive.
+    Raises ValueError for a game that comes twice or a residual that is not finite.
     """
 
     game_ids: tuple[str, ...]
     residuals: Floats
-    scales: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        if not self.scales.size:
-            object.__setattr__(self, "scales", np.ones(len(self.game_ids)))
-        for name in ("residuals", "scales"):
-            if getattr(self, name).shape != (len(self.game_ids),):
-                raise ValueError(f"{len(self.game_ids)} games but {name} of shape {getattr(self, name).shape}")
+        if self.residuals.shape != (len(self.game_ids),):
+            raise ValueError(f"{len(self.game_ids)} games but residuals of shape {self.residuals.shape}")
         if len(set(self.game_ids)) != len(self.game_ids):
             raise ValueError("a game comes twice in the calibration set: its unit is the game")
         sound = np.isfinite(self.residuals)
         if not sound.all():
             raise ValueError(f"game {self.game_ids[int(np.argmin(sound))]} has no finite residual")
-        sound = np.isfinite(self.scales) & (self.scales > 0)
-        if not sound.all():
-            worst = int(np.argmin(sound))
-            raise ValueError(f"game {self.game_ids[worst]} has scale {self.scales[worst]}: it must be above 0")
 
     def __len__(self) -> int:
         return len(self.game_ids)
@@ -123,12 +112,7 @@ class CalibrationSet:
     @cached_property
     def scores(self) -> Floats:
         """Nonconformity scores in ascending order."""
-        return np.sort(nonconformity(self.residuals, self.scales))
-
-    @cached_property
-    def ordered(self) -> Floats:
-        """The signed residuals, each over its own scale, in ascending order."""
-        return np.sort(self.residuals / self.scales)
+        return np.sort(nonconformity(self.residuals))
 
     @cached_property
     def sd(self) -> float:
@@ -136,26 +120,14 @@ class CalibrationSet:
         return float(np.sqrt(np.mean(self.residuals**2))) if len(self) else 0.0
 
     def quantile(self, alpha: float) -> float:
-        """Half-width of the interval at ``alpha`` for a forecast of scale 1. Raises CalibrationTooSmall, BadAlpha."""
+        """Half-width of the interval at ``alpha``. Raises CalibrationTooSmall, BadAlpha."""
         return conformal_quantile(self.scores, alpha)
 
-    def rolled(
-        self,
-        game_ids: Iterable[str],
-        residuals: Iterable[float],
-        window: int,
-        scales: Iterable[float] | None = None,
-    ) -> CalibrationSet:
+    def rolled(self, game_ids: Iterable[str], residuals: Iterable[float], window: int) -> CalibrationSet:
         """With newer games appended and only the newest ``window`` kept."""
         new = np.fromiter(residuals, dtype=np.float64)
-        hard = np.ones(len(new)) if scales is None else np.fromiter(scales, dtype=np.float64)
-        return CalibrationSet(
-            (*self.game_ids, *game_ids)[-window:],
-            np.concatenate([self.residuals, new])[-window:],
-            np.concatenate([self.scales, hard])[-window:],
-        )
+        return CalibrationSet((*self.game_ids, *game_ids)[-window:], np.concatenate([self.residuals, new])[-window:])
 
     def content(self) -> bytes:
-        """The set's games, residuals and scales as bytes, for a digest."""
-        numbers = np.concatenate([self.residuals, self.scales]).astype("<f8")
-        return "\n".join(self.game_ids).encode() + b"\0" + numbers.tobytes()
+        """The set's games and residuals as bytes, for a digest."""
+        return "\n".join(self.game_ids).encode() + b"\0" + self.residuals.astype("<f8").tobytes()

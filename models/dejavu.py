@@ -34,7 +34,7 @@ RATING_WEIGHT = 3
 
 _BATCH_ROWS = 16
 # How many of a sample are to be nearer than the k-th neighbour.
-_SAMPLED = 32
+_SAMPLED = 16
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -103,7 +103,7 @@ class Dejavu:
 
         ``pattern`` float64[minute]; ``rating`` the expected final margin or None.
         """
-        wanted = _wanted(pattern, None if rating is None else np.array(rating))
+        wanted = _wanted(pattern, rating)
         # What the squared distances lack is the sum of the squares of the pattern itself.
         return self._neighbours(self._squared(wanted, len(pattern)), float(wanted @ wanted), len(pattern), similar)
 
@@ -190,23 +190,23 @@ class Dejavu:
         if not count:
             return ()
         nearest = _smallest(squared, min(count, len(near)))
-        order = nearest[np.lexsort((-nearest, squared[nearest]))[:count]]
-        rows, span = near[order], max(minute, 1)
-        ids, dates, homes, aways = self._names
-        columns = rows.tolist(), squared[order].tolist(), self.margins[rows].tolist(), self.ratings[rows].tolist()
+        # A few plain numbers are sorted faster than a small array.
+        order = sorted(zip(squared[nearest].tolist(), (-near[nearest]).tolist(), strict=True))[:count]
+        paths, span = self.margins[[-row for _, row in order]].tolist(), max(minute, 1)
+        ids, dates, homes, aways, ratings = self._names
         return tuple(
             SimilarGame(
-                ids[row], dates[row], homes[row], aways[row], (distance / span) ** 0.5,
-                path[1 : minute + 1], path[HALFTIME_MINUTE] - path[minute], path[HALFTIME_MINUTE], path, rating,
+                ids[-row], dates[-row], homes[-row], aways[-row], (distance / span) ** 0.5,
+                path[1 : minute + 1], path[HALFTIME_MINUTE] - path[minute], path[HALFTIME_MINUTE], path, ratings[-row],
             )
-            for row, distance, path, rating in zip(*columns, strict=True)
+            for (distance, row), path in zip(order, paths, strict=True)
         )  # fmt: skip
 
     @cached_property
-    def _names(self) -> tuple[list[str], list[dt.date], list[str], list[str]]:
-        """Ids, dates, home and away teams as plain values, which are looked up faster than in arrays."""
+    def _names(self) -> tuple[list[str], list[dt.date], list[str], list[str], list[int]]:
+        """Ids, dates, home and away teams and ratings as plain values, which are looked up faster than in arrays."""
         days = self.date.astype("datetime64[D]")
-        return self.game_id.tolist(), days.tolist(), self.home.tolist(), self.away.tolist()
+        return self.game_id.tolist(), days.tolist(), self.home.tolist(), self.away.tolist(), self.ratings.tolist()
 
 
 def _smallest(values: Singles, count: int) -> NDArray[np.intp]:
@@ -217,9 +217,9 @@ def _smallest(values: Singles, count: int) -> NDArray[np.intp]:
     return found
 
 
-def _wanted(patterns: Floats, ratings: Floats | None) -> Singles:
+def _wanted(patterns: Floats, ratings: Floats | float | None) -> Singles:
     """The coordinates of patterns float64[..., minute], float32[..., minute], one more and the rating's first when
-    ``ratings`` float64[...] are known."""
+    ``ratings``, float64[...] or one number, are known."""
     rated = ratings is not None
     wanted = np.empty((*patterns.shape[:-1], patterns.shape[-1] + rated), dtype=np.float32)
     wanted[..., rated:] = patterns

@@ -140,25 +140,25 @@ class MarginDistribution:
         return hash((self.first, self.probabilities.tobytes()))
 
 
-def conformal_distribution(point: float, scale: float, residuals_sorted: Floats) -> MarginDistribution:
-    """The distribution of ``point + scale * residual`` over whole margins.
+def conformal_distribution(point: float, residuals_sorted: Floats) -> MarginDistribution:
+    """The distribution of ``point + residual`` over whole margins.
 
-    ``residuals_sorted`` float64[n] are the signed errors (actual minus point, divided by the scale of their own game)
-    of n calibration games, ascending. They cut the line into n + 1 gaps of probability 1/(n+1) each: spread evenly
-    between two errors, falling exponentially outside the outermost. A whole margin gets what lies within half a point
-    of it, and none in between gets 0. Deterministic; the tails end where less than 1e-6 is left of each.
-    Raises BadDistribution for no residuals, a scale that is not positive, or numbers that are not finite.
+    ``residuals_sorted`` float64[n] are the signed errors (actual minus point) of n calibration games, ascending. They
+    cut the line into n + 1 gaps of probability 1/(n+1) each: spread evenly between two errors, falling exponentially
+    outside the outermost. A whole margin gets what lies within half a point of it, and none in between gets 0.
+    Deterministic; the tails end where less than 1e-6 is left of each.
+    Raises BadDistribution for no residuals or numbers that are not finite.
     """
     n = len(residuals_sorted)
     if not n:
         raise BadDistribution("no calibration errors: a distribution needs at least one")
     low, high = float(residuals_sorted[0]), float(residuals_sorted[-1])
-    if not (0.0 < scale < math.inf and math.isfinite(point) and math.isfinite(low) and math.isfinite(high)):
-        raise BadDistribution(f"point {point}, scale {scale}, errors {low}..{high}: all must be finite, the scale > 0")
-    low_fall, high_fall, reach = _tails(residuals_sorted, scale)
-    first = math.floor(point + scale * (low - reach * low_fall) + 0.5)
-    last = math.ceil(point + scale * (high + reach * high_fall) - 0.5)
-    edges = ((np.arange(first, last + 1) + (0.5 - point)) / scale).astype(np.float64)
+    if not (math.isfinite(point) and math.isfinite(low) and math.isfinite(high)):
+        raise BadDistribution(f"point {point}, errors {low}..{high}: all must be finite")
+    low_fall, high_fall, reach = _tails(residuals_sorted)
+    first = math.floor(point + (low - reach * low_fall) + 0.5)
+    last = math.ceil(point + (high + reach * high_fall) - 0.5)
+    edges = np.arange(first, last + 1, dtype=np.float64) + (0.5 - point)
     cumulative = _below(edges, residuals_sorted, low_fall, high_fall)
     cumulative[-1] = 1.0
     probabilities = cumulative.copy()
@@ -167,12 +167,12 @@ def conformal_distribution(point: float, scale: float, residuals_sorted: Floats)
 
 
 def conformal_pmfs(points: Floats, residuals_sorted: Floats) -> tuple[int, Floats]:
-    """``conformal_distribution`` with scale 1 of many ``points`` float64[q] at once, q > 0: (first, pmf float64[q, k]),
+    """``conformal_distribution`` of many ``points`` float64[q] at once, q > 0: (first, pmf float64[q, k]),
     P(margin = first + i) = pmf[g, i]. Equal up to 2^-40 but for the tails, which end where those of the outermost
     points do. Raises BadDistribution for no residuals."""
     if not len(residuals_sorted):
         raise BadDistribution("no calibration errors: a distribution needs at least one")
-    low_fall, high_fall, reach = _tails(residuals_sorted, 1.0)
+    low_fall, high_fall, reach = _tails(residuals_sorted)
     first = math.floor(float(points.min()) + float(residuals_sorted[0]) - reach * low_fall + 0.5)
     last = math.ceil(float(points.max()) + float(residuals_sorted[-1]) + reach * high_fall - 0.5)
     edges = np.arange(first, last + 1) + (0.5 - points[:, None])
@@ -195,17 +195,16 @@ def _below(edges: Floats, residuals_sorted: Floats, low_fall: float, high_fall: 
     return cumulative
 
 
-def _tails(residuals_sorted: Floats, scale: float) -> tuple[float, float, float]:
-    """How steeply either tail falls, in residual units, and how many times that it reaches."""
-    low_fall, high_fall = _tail_falls(residuals_sorted, scale)
+def _tails(residuals_sorted: Floats) -> tuple[float, float, float]:
+    """How steeply either tail falls, in points, and how many times that it reaches."""
+    low_fall, high_fall = _tail_falls(residuals_sorted)
     return low_fall, high_fall, max(0.0, -math.log((len(residuals_sorted) + 1) * TAIL_LEFT_OUT))
 
 
-def _tail_falls(residuals_sorted: Floats, scale: float) -> tuple[float, float]:
-    """Mean excess of the outer tenth over its own inner end, at either side, in residual units."""
+def _tail_falls(residuals_sorted: Floats) -> tuple[float, float]:
+    """Mean excess of the outer tenth over its own inner end, at either side, in points."""
     outer = max(1, int(len(residuals_sorted) * TAIL_SHARE))
-    least = LEAST_TAIL_POINTS / scale
     low_end, high_end = residuals_sorted[: outer + 1], residuals_sorted[-outer - 1 :]
     low_fall = float(low_end[-1]) - float(low_end.sum()) / len(low_end)
     high_fall = float(high_end.sum()) / len(high_end) - float(high_end[0])
-    return max(low_fall, least), max(high_fall, least)
+    return max(low_fall, LEAST_TAIL_POINTS), max(high_fall, LEAST_TAIL_POINTS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +33,24 @@ from models.forecast import (
 from models.history import SOURCES
 from models.mixture import Games, Mixture
 from models.ratings import Ratings
-from models.shape import LARGEST_CHANGE, corrected, corrected_cumulative
+from models.shape import LARGEST_CHANGE, corrected, corrected_cumulative, corrected_rows
 
 SIMILAR_GAMES = 5
 
 _TAILS = np.array([TAIL_LEFT_OUT, 1.0 - TAIL_LEFT_OUT])
 
 Floats = NDArray[np.float64]
+
+
+class _Seen(NamedTuple):
+    """A game after ``minute`` minutes: the margin ``now``, Dejavu's finds, the LSTM's change, what is known."""
+
+    minute: int
+    now: float
+    near: Neighbours
+    learned: float
+    rating: float | None
+    ball: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +122,11 @@ class Ensemble:
         level, known, ball = checked_alpha(alpha), checked_rating(rating), checked_possession(possession)
         path = np.array([0.0, *margins])
         near = self.mixture.dejavu.look(path[1:], known, SIMILAR_GAMES)
-        learned = self.mixture.lstm.change(path, known)
-        return self._forecast(persistence(margins), near, learned, minute, level, known, ball)
+        seen = _Seen(minute, persistence(margins), near, self.mixture.lstm.change(path, known), known, ball)
+        case, point = self.case(minute, known is not None, ball), self._point(seen)
+        shape = self.mixture.shape(near, minute, point - round(seen.now))
+        cumulative = corrected_cumulative(shape, self.calibration[case].correction)
+        return self._told(seen, level, case, point, cumulative)
 
     def path(
         self, pattern: Sequence[float], alpha: float, rating: float | None, possession: Sequence[int]
@@ -124,37 +139,39 @@ class Ensemble:
         level, known, balls = checked_alpha(alpha), checked_rating(rating), list(map(checked_possession, possession))
         if len(balls) != len(margins) + 1:
             raise BadPossession(f"possession at {len(balls)} minutes: {len(margins)} margins need {len(margins) + 1}")
-        path = np.array([0.0, *margins])
-        nearest = self.mixture.dejavu.follow(path[1:], known, SIMILAR_GAMES)
-        learned = self.mixture.lstm.changes(path[None, :], None if known is None else np.array([known]))[0].tolist()
-        return tuple(
-            self._forecast(now, near, change, minute, level, known, ball)
-            for minute, (now, near, change, ball) in enumerate(
-                zip((0.0, *margins), nearest, learned, balls, strict=True)
-            )
-        )
+        path, rated = np.array([0.0, *margins]), known is not None
+        nearest = tuple(self.mixture.dejavu.follow(path[1:], known, SIMILAR_GAMES))
+        learned = self.mixture.lstm.changes(path[None, :], np.array([known]) if rated else None)[0].tolist()
+        parts = enumerate(zip((0.0, *margins), nearest, learned, balls, strict=True))
+        half = [_Seen(minute, now, near, change, known, ball) for minute, (now, near, change, ball) in parts]
+        cases = [self.case(seen.minute, rated, seen.ball) for seen in half]
+        points = [self._point(seen) for seen in half]
+        means = np.array([point - round(seen.now) for point, seen in zip(points, half, strict=True)])
+        maps = [self.calibration[case].correction for case in cases]
+        cumulative = corrected_rows(self.mixture.shapes(nearest, means), maps)
+        told = zip(half, cases, points, cumulative, strict=True)
+        return tuple(self._told(seen, level, case, point, row) for seen, case, point, row in told)
 
-    def _forecast(
-        self, now: float, near: Neighbours, learned: float, minute: int, alpha: float, rating: float | None, ball: int
-    ) -> Forecast:
-        case, mixture = self.case(minute, rating is not None, ball), self.mixture
-        calibration, half_width = self.calibration[case], self.adaptive[case].half_width(alpha)
-        point = now + mixture.change(near, learned, rating is not None, ball)
-        shape = mixture.shape(near, minute, point - round(now))
+    def _point(self, seen: _Seen) -> float:
+        return seen.now + self.mixture.change(seen.near, seen.learned, seen.rating is not None, seen.ball)
+
+    def _told(self, seen: _Seen, alpha: float, case: Case, point: float, cumulative: Floats) -> Forecast:
+        calibration, half_width = self.calibration[case], self._half_width(case, alpha)
+        now, near, value = seen.now, seen.near, self.mixture.possession_value * seen.ball
         return Forecast(
             point=point,
             interval=prediction_set(point, half_width),
             alpha=alpha,
-            minute=minute,
-            components=Components(now + near.change, now + learned, now, mixture.possession_value * ball),
-            weights=mixture.weights[rating is not None],
+            minute=seen.minute,
+            components=Components(now + near.change, now + seen.learned, now, value),
+            weights=self.mixture.weights[seen.rating is not None],
             similar=near.similar,
-            rating=rating,
-            possession=ball,
+            rating=seen.rating,
+            possession=seen.ball,
             half_width=half_width,
             sd=calibration.errors.sd,
             n_calibration=len(calibration),
-            distribution=_distribution(round(now), corrected_cumulative(shape, calibration.correction)),
+            distribution=_distribution(round(now), cumulative),
         )
 
     def before_calibration(
@@ -208,6 +225,11 @@ class Ensemble:
         """What gives the intervals: each calibration set, corrected by its minute's ledger."""
         sets = self.calibration.items()
         return {case: Adaptive(games.errors, self.ledgers[case.minute]) for case, games in sets}
+
+    @cached_property
+    def _half_width(self) -> Callable[[Case, float], float]:
+        # The same few levels are asked again and again.
+        return lru_cache(maxsize=1024)(lambda case, alpha: self.adaptive[case].half_width(alpha))
 
     def warm(self) -> None:
         """Compute now what the first forecast would otherwise wait for."""

@@ -10,7 +10,7 @@ basket, the same at every minute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,7 @@ from models.dejavu import Dejavu, Neighbours
 from models.forecast import Weights
 from models.history import History
 from models.lstm import Lstm
-from models.shape import tilted
+from models.shape import tilted, tilted_rows
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +69,11 @@ class Mixture:
     def shape(self, near: Neighbours, minute: int, mean: float) -> Floats:
         """The shape of the change, float64[161], before calibration."""
         return tilted(self.dejavu.prior(minute), near.shares, mean)
+
+    def shapes(self, nearest: Sequence[Neighbours], means: Floats) -> Floats:
+        """``shape`` of the minutes 0, 1, .. of one game, float64[len(nearest), 161], with ``means`` float64[n]."""
+        priors = np.array([self.dejavu.prior(minute) for minute in range(len(nearest))])
+        return tilted_rows(priors, np.array([near.shares for near in nearest]), means)
 
 
 def mix(weights: Weights, dejavu_changes: Floats, lstm_changes: Floats) -> Floats:

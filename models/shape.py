@@ -12,6 +12,8 @@ brings in more of the calibration set's own noise than it repairs (CRPS of 2016-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,7 @@ CORRECTION_SHARE = 0.5
 _PSEUDO_GAMES = 20.0
 # A mean this far out is reached by no tilt that leaves a shape; the point then differs from the mean.
 _LARGEST_MEAN = 40.0
+_LEAST_VARIANCE = 1e-3
 _MOST_STEPS = 40
 _LONGEST_STEP = 0.1
 _LAST_STEP = 3e-4
@@ -57,7 +60,7 @@ def tilted(prior_shape: Floats, neighbours: Floats, mean: float) -> Floats:
     for _ in range(_MOST_STEPS):
         total, *sums = (_POWERS @ tried).tolist()
         first, second, third = (value / total for value in sums)
-        variance = max(second - first * first, 1e-3)
+        variance = max(second - first * first, _LEAST_VARIANCE)
         skew = third - first * (3.0 * variance + first * first)
         newton = (wanted - first) / variance
         # Halley's step: what is left is the cube of what was, and two rounds are enough for usual means.
@@ -68,6 +71,29 @@ def tilted(prior_shape: Floats, neighbours: Floats, mean: float) -> Floats:
         if abs(step) < _LAST_STEP:
             break
     tried /= tried @ _ONES
+    return tried
+
+
+def tilted_rows(prior_shapes: Floats, neighbours: Floats, means: Floats) -> Floats:
+    """``tilted`` of each row, bit by bit: float64[q, 161] from ``prior_shapes`` float64[q, 161] or [161],
+    ``neighbours`` float64[q, 161] and ``means`` float64[q]. Rows that are done wait for the others unchanged."""
+    shapes = prior_shapes + neighbours
+    wanted = np.clip(means, -_LARGEST_MEAN, _LARGEST_MEAN)
+    tilts, tried, rows = np.zeros(len(means)), shapes.copy(), np.arange(len(means))
+    for _ in range(_MOST_STEPS):
+        # One product for each row, as ``tilted`` does it: a product of matrices adds up in another order.
+        sums = np.matmul(_POWERS, tried[rows, :, None])[..., 0]
+        first, second, third = sums[:, 1:].T / sums[:, 0]
+        variance = np.maximum(second - first * first, _LEAST_VARIANCE)
+        skew = third - first * (3.0 * variance + first * first)
+        newton = (wanted[rows] - first) / variance
+        step = newton / np.maximum(1.0 + 0.5 * newton * skew / variance, 0.5)
+        tilts[rows] += np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
+        tried[rows] = np.exp(tilts[rows, None] * _CHANGES) * shapes[rows]
+        rows = rows[np.abs(step) >= _LAST_STEP]
+        if not len(rows):
+            break
+    tried /= np.matmul(tried[:, None, :], _ONES[:, None])[:, 0]
     return tried
 
 
@@ -98,7 +124,18 @@ def corrected(shapes: Floats, mapped: Floats) -> Floats:
 
 def corrected_cumulative(shapes: Floats, mapped: Floats) -> Floats:
     """Cumulative probabilities float64[..., 161] of shapes, taken through ``correction``: ascending, the last one 1."""
-    cumulative: Floats = np.interp(shapes.cumsum(axis=-1), _PIT_GRID, mapped)
+    return _settled(np.interp(shapes.cumsum(axis=-1), _PIT_GRID, mapped))
+
+
+def corrected_rows(shapes: Floats, mapped: Sequence[Floats]) -> Floats:
+    """``corrected_cumulative`` of each row of ``shapes`` float64[q, 161] through a ``correction`` of its own."""
+    cumulative = shapes.cumsum(axis=-1)
+    for row, through in zip(cumulative, mapped, strict=True):
+        row[:] = np.interp(row, _PIT_GRID, through)
+    return _settled(cumulative)
+
+
+def _settled(cumulative: Floats) -> Floats:
     cumulative[..., -1] = 1.0
     # Where two pieces of the map meet rounding may go down.
     return np.maximum.accumulate(cumulative, axis=-1, out=cumulative)

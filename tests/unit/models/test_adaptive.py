@@ -133,7 +133,7 @@ def test_a_date_is_forecast_before_it_is_learned_from() -> None:
 def test_the_ledger_counts_misses_less_the_promised_ones() -> None:
     state = Adaptive(calibration(1300))
     near, far = state.half_width(0.05) - 1e-9, state.half_width(0.05) + 1e-9
-    after = state.update(Settled(2022, ["a", "b", "c"], np.array([near, -far, 0.0]), np.ones(3)))
+    after = state.update(Settled(2022, ["a", "b", "c"], np.array([near, -far, 0.0])))
     assert after.ledger.games == 3
     assert after.ledger.stray[ALPHAS.index(0.05)] == pytest.approx(1 - 3 * 0.05)
     assert after.ledger.stray[ALPHAS.index(0.5)] == pytest.approx(2 - 3 * 0.5)
@@ -142,28 +142,20 @@ def test_the_ledger_counts_misses_less_the_promised_ones() -> None:
     assert state.ledger == Ledger()
 
 
-def test_scales_count_in_the_ledger_and_in_the_set() -> None:
-    state = Adaptive(calibration(1300))
-    size = 1.5 * state.half_width(0.05)
-    after = state.update(Settled(2022, ["a", "b"], np.array([size, size]), np.array([1.0, 2.0])))
-    assert after.ledger.stray[ALPHAS.index(0.05)] == pytest.approx(1 - 2 * 0.05)
-    assert after.calibration.scales[-2:].tolist() == [1.0, 2.0]
-
-
 def test_a_new_season_starts_a_new_ledger_and_keeps_the_set() -> None:
     _, state = replay(Adaptive(calibration(1300)), days(9.0, count=20), [0.05])
     assert state.ledger.stray[1] > 0
-    next_season = Settled(2023, ["0022300001"], np.array([0.0]), np.ones(1))
+    next_season = Settled(2023, ["0022300001"], np.array([0.0]))
     assert state.update(next_season).ledger == Ledger(2023, 1, tuple(-alpha for alpha in ALPHAS))
     with pytest.raises(BadLedger, match="season 2021 after games of season 2022"):
-        state.update(Settled(2021, ["0022100001"], np.array([0.0]), np.ones(1)))
+        state.update(Settled(2021, ["0022100001"], np.array([0.0])))
 
 
 def test_a_small_set_refuses_with_numbers_and_counts_no_misses_of_what_it_refused() -> None:
     small = Adaptive(calibration(12))
     with pytest.raises(CalibrationTooSmall, match=r"at least 19 games, this one has 12.*calibrate on more games"):
         small.half_width(0.05)
-    after = small.update(Settled(2022, ["a"], np.array([99.0]), np.ones(1)))
+    after = small.update(Settled(2022, ["a"], np.array([99.0])))
     assert after.ledger.stray[: ALPHAS.index(0.1)] == (0.0, 0.0)
     assert after.ledger.stray[ALPHAS.index(0.1)] == pytest.approx(0.9)
 
@@ -206,10 +198,9 @@ def test_a_stored_ledger_that_is_none_is_refused(change: dict[str, object], said
 
 def test_games_are_parted_by_date_and_none_is_lost() -> None:
     dates = np.array(["2022-01-01", "2022-01-01", "2022-01-02", "2022-01-04"], dtype="datetime64[D]")
-    parted = by_date(dates, np.full(4, 2021), ["a", "b", "c", "d"], np.arange(4.0), np.arange(1.0, 5.0))
+    parted = by_date(dates, np.full(4, 2021), ["a", "b", "c", "d"], np.arange(4.0))
     assert [list(day.game_ids) for day in parted] == [["a", "b"], ["c"], ["d"]]
     assert np.concatenate([day.residuals for day in parted]).tolist() == [0.0, 1.0, 2.0, 3.0]
-    assert np.concatenate([day.scales for day in parted]).tolist() == [1.0, 2.0, 3.0, 4.0]
     assert by_date(dates[:0], np.zeros(0, dtype=int), [], np.empty(0)) == []
 
 

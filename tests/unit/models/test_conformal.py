@@ -86,6 +86,15 @@ def test_the_score_is_the_size_of_the_residual() -> None:
     assert nonconformity(np.array([-3.0, 2.0])).tolist() == [3.0, 2.0]
 
 
+def test_the_set_reaches_the_quantile_far_on_either_side_of_the_point() -> None:
+    assert prediction_set(2.0, 3.0) == Interval(-1.0, 5.0)
+
+
+def test_the_spread_of_a_set_is_the_root_mean_square_residual() -> None:
+    assert CalibrationSet(("0022200001", "0022200002"), np.array([1.0, -7.0])).sd == 5.0
+    assert calibration(0).sd == 0.0
+
+
 def test_the_order_of_the_games_changes_no_quantile() -> None:
     games = calibration(99)
     backwards = CalibrationSet(games.game_ids[::-1], games.residuals[::-1])
@@ -116,6 +125,11 @@ def test_a_game_counts_once() -> None:
         calibration(5).rolled(["0022200003"], [1.0], window=9)
 
 
+def test_every_game_has_one_residual() -> None:
+    with pytest.raises(ValueError, match=r"2 games but residuals of shape \(3,\)"):
+        CalibrationSet(("0022200001", "0022200002"), np.zeros(3))
+
+
 def test_a_residual_that_is_not_finite_names_its_game() -> None:
     with pytest.raises(ValueError, match="0022200002 has no finite residual"):
         CalibrationSet(("0022200001", "0022200002"), np.array([1.0, np.nan]))
@@ -124,43 +138,6 @@ def test_a_residual_that_is_not_finite_names_its_game() -> None:
 def test_content_tells_sets_apart() -> None:
     assert calibration(30).content() == calibration(30).content()
     assert calibration(30).content() != calibration(30, seed=1).content()
-
-
-def test_a_hard_forecast_gets_a_wider_interval_in_proportion_to_its_scale() -> None:
-    games = calibration(500)
-    quantile = games.quantile(0.1)
-    assert prediction_set(2.0, quantile, 3.0) == Interval(2.0 - 3.0 * quantile, 2.0 + 3.0 * quantile)
-    doubled = CalibrationSet(games.game_ids, 2.0 * games.residuals, np.full(500, 2.0))
-    assert doubled.quantile(0.1) == quantile
-    assert doubled.ordered.tolist() == games.ordered.tolist()
-    assert doubled.sd == pytest.approx(2.0 * games.sd)
-
-
-def test_known_difficulty_covers_as_promised_in_less_width() -> None:
-    chance = np.random.default_rng(8)
-    scales = np.exp(0.5 * chance.normal(size=6000))
-    residuals = scales * chance.normal(0.0, 6.0, 6000)
-    ids = tuple(map(str, range(3000)))
-    plain = CalibrationSet(ids, residuals[:3000]).quantile(0.05)
-    scaled = CalibrationSet(ids, residuals[:3000], scales[:3000]).quantile(0.05) * scales[3000:]
-    sizes = np.abs(residuals[3000:])
-    assert np.mean(sizes <= scaled) == pytest.approx(0.95, abs=0.012)
-    assert np.mean(scaled + 20 * np.maximum(sizes - scaled, 0)) < 0.9 * np.mean(
-        plain + 20 * np.maximum(sizes - plain, 0)
-    )
-
-
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_scale_that_is_not_positive_names_its_game(scale: float) -> None:
-    with pytest.raises(ValueError, match=r"0022200002 has scale .*: it must be above 0"):
-        CalibrationSet(("0022200001", "0022200002"), np.zeros(2), np.array([1.0, scale]))
-
-
-def test_scales_roll_with_their_games_and_are_part_of_the_content() -> None:
-    games = calibration(5)
-    rolled = games.rolled(["0022299998"], [1.0], window=3, scales=[2.0])
-    assert rolled.scales.tolist() == [1.0, 1.0, 2.0]
-    assert rolled.content() != games.rolled(["0022299998"], [1.0], window=3).content()
 
 
 @given(scores=SCORES, score=st.floats(0, 60), alpha=ALPHAS)

@@ -91,9 +91,7 @@ def test_scores_agree_with_scikit_learn() -> None:
     from sklearn.metrics import brier_score_loss, log_loss
 
     chance = np.random.default_rng(3)
-    distributions = [
-        conformal_distribution(chance.normal(0, 6), 1.0, np.sort(chance.normal(0, 6, 200))) for _ in range(50)
-    ]
+    distributions = [conformal_distribution(chance.normal(0, 6), np.sort(chance.normal(0, 6, 200))) for _ in range(50)]
     actual = np.rint(chance.normal(0, 8, 50)).astype(int)
     leads = who_leads(*stacked(distributions))
     assert brier_home_leads(leads[:, 0], actual).mean() == pytest.approx(brier_score_loss(actual > 0, leads[:, 0]))
@@ -121,7 +119,7 @@ def test_randomised_pit_of_a_right_forecast_is_uniform_and_mid_p_has_mean_one_ha
     from scipy.stats import kstest
 
     chance = np.random.default_rng(8)
-    one = conformal_distribution(1.4, 1.0, np.sort(chance.normal(0, 5, 400)))
+    one = conformal_distribution(1.4, np.sort(chance.normal(0, 5, 400)))
     margins = np.arange(one.first, one.last + 1)
     actual = chance.choice(margins, p=one.probabilities, size=4000)
     first, pmf = stacked([one] * 4000)

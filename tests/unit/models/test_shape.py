@@ -4,7 +4,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.shape import CHANGES, corrected, correction, pit_ends, places, prior, tilted
+from models.shape import (
+    CHANGES,
+    corrected,
+    corrected_cumulative,
+    corrected_rows,
+    correction,
+    pit_ends,
+    places,
+    prior,
+    tilted,
+    tilted_rows,
+)
 
 GENERATOR = np.random.default_rng(4)
 PAST = np.rint(GENERATOR.normal(-0.3, 6.0, 5000)).astype(np.int64)
@@ -47,6 +58,20 @@ def test_a_tilt_keeps_what_the_game_makes_unlike() -> None:
     shape = tilted(even, shares(2 * PAST), 3.0)
     odd = np.abs(CHANGES.astype(int)) % 2 == 1
     assert shape[odd].sum() < 0.01
+
+
+@settings(max_examples=60)
+@given(means=st.lists(st.floats(-60.0, 60.0), min_size=1, max_size=24), seed=st.integers(0, 9))
+def test_rows_tilted_and_corrected_together_have_the_bits_of_each_alone(means: list[float], seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    near = np.stack([shares(chance.choice(PAST, 500)) for _ in means])
+    priors = np.stack([prior(chance.choice(PAST, 900)) for _ in means])
+    maps = [correction(*np.sort(chance.uniform(size=(2, 400)), axis=0)) for _ in means]
+    together = tilted_rows(priors, near, np.array(means))
+    alone = [tilted(*parts) for parts in zip(priors, near, means, strict=True)]
+    assert np.array_equal(together, np.stack(alone))
+    mapped = [corrected_cumulative(shape, through) for shape, through in zip(alone, maps, strict=True)]
+    assert np.array_equal(corrected_rows(together, maps), np.stack(mapped))
 
 
 def test_a_mean_no_game_reaches_still_gives_a_distribution() -> None:
