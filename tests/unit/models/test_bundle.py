@@ -232,7 +232,7 @@ def test_what_is_not_a_manifest_is_refused(copy: Path, content: bytes) -> None:
 
 def test_another_format_is_refused_with_both_versions(copy: Path) -> None:
     edit(copy, lambda body: body.update(format=99))
-    with pytest.raises(UnknownFormat, match="format 99, this code reads 2"):
+    with pytest.raises(UnknownFormat, match="format 99, this code reads 3"):
         load_bundle(copy)
 
 
