@@ -1,48 +1,59 @@
-"""Nightly recalibration: the calibration set rolls on over the games settled since, and the ratings with it.
+"""Nightly recalibration: the calibration sets roll on over the games settled since, and the ratings with them.
 
-Not a refit: Dejavu, the network and the weights stay as they are. The new version becomes the challenger; who is
-champion is decided elsewhere, with evidence.
+Not a refit: Dejavu, the network and the weights stay as they are, so it needs no trial. Of the champion's own line the
+new version becomes champion by rule; a challenger in its shadow is kept as fresh, so that the two are compared fairly.
 """
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from bentos.answering import code_version
 from flows import wiring
-from flows.train import CHAMPION, history
+from flows.champion import CHALLENGER, CHAMPION, crown, deciding, keep_version, pointed, reconcile
 from models.bundle import write_bundle
 from models.ensemble import Ensemble
 from models.recalibration import SettledGame, TooFewSettled
 from models.recalibration import recalibrate as roll
+from models.settlement import OutcomeState
 from services.answer import possession_sign
+from services.registry import LoadedBundle, Registry, RegistryUnavailable, Version
 from services.settings import Settings
-from services.store import Store
+from services.store import NightGame, Store
 
 log = structlog.get_logger("recalibrate")
-CHALLENGER = "challenger"
+
+# A game may be settled for good days after it was played: postponed scoring, an outage, a correction by hand.
+LATE_DAYS = 14
 
 
 @dataclass(frozen=True)
 class RecalibrationResult:
-    """``version`` is None when too few games have settled; ``settled`` says how many, ``needed`` how many it takes."""
+    """``version`` is None when nothing was made: ``open_games`` of the night are not over, or of ``settled`` new games
+    ``needed`` are asked for. ``challenger`` is the challenger's new version, if there is one."""
 
     league_date: date | None
     settled: int
     needed: int
     version: str | None
     calibration_id: str
+    open_games: int = 0
+    challenger: str | None = None
 
     def line(self) -> str:
         """One sentence for a log."""
+        if self.open_games:
+            return f"{self.open_games} games of {self.league_date} are not over: recalibrated after the last of them"
         if self.version is None:
             return f"no new calibration: {self.settled} games settled since the champion's, {self.needed} needed"
-        return f"version {self.version}, calibration {self.calibration_id}, from {self.settled} newly settled games"
+        beside = f"; challenger: version {self.challenger}" if self.challenger else ""
+        return f"version {self.version}, calibration {self.calibration_id}, {self.settled} newly settled games{beside}"
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -52,45 +63,103 @@ class RecalibrationResult:
             "needed": self.needed,
             "version": self.version,
             "calibration_id": self.calibration_id,
+            "open_games": self.open_games,
+            "challenger": self.challenger,
         }
 
 
-def recalibrate(settings: Settings, *, league_date: date | None = None) -> RecalibrationResult:
-    """Registers a recalibrated version when ``recalibrate_min_games`` have settled since the champion's calibration."""
+def recalibrate(
+    settings: Settings, *, league_date: date | None = None, patient: bool = True, at: datetime | None = None
+) -> RecalibrationResult:
+    """Registers the champion's next calibration when it differs, makes it champion, and does the same for a challenger.
+
+    ``league_date`` is the newest night to learn from (unset: the newest there is); while games of it are not over
+    nothing is done, unless not ``patient``. ``at`` is when it takes effect, now when unset. May be repeated: nothing
+    new gives nothing new. Raises RegistryError, StoreError, LifecycleBusy.
+    """
     registry = wiring.registry(settings)
-    champion = registry.fetch(CHAMPION)
-    with wiring.store(settings) as store:
-        games = settled_games(store, settings, champion.ensemble, league_date)
-        count = len({game.game_id for game in games})
-        newest = max((game.date for game in games), default=champion.ensemble.trained_through)
-        # Ratings may learn from every game that was over before the day after the newest settled one.
-        results = history(store, settings, newest + timedelta(days=1)).results()
-    needed = settings.recalibrate_min_games
+    source = wiring.feed_source(settings)
+    with wiring.store(settings) as store, deciding(store):
+        reconcile(store, registry)
+        champion = _fresh(registry, CHAMPION)
+        night = league_date or store.newest_night(source)
+        waiting = _open_games(store.night(night, source).games) if night is not None and patient else 0
+        now = RecalibrationResult(
+            night, 0, settings.recalibrate_min_games, None, champion.ensemble.calibration_id, open_games=waiting
+        )
+        if waiting:
+            return now
+        result = _next(store, registry, settings, champion, now)
+        if result.version is not None:
+            version, reason = registry.get(result.version), f"recalibrated on {result.settled} newly settled games"
+            crown(store, registry, version, reason=reason, by="rule: recalibration", at=at)
+        return _challenger(store, registry, settings, result)
+
+
+def _challenger(
+    store: Store, registry: Registry, settings: Settings, result: RecalibrationResult
+) -> RecalibrationResult:
+    named = pointed(registry, CHALLENGER)
+    if named is None:
+        return result
+    made = _next(store, registry, settings, _fresh(registry, CHALLENGER), replace(result, version=None))
+    if made.version is not None:
+        registry.set_alias(CHALLENGER, made.version)
+    return replace(result, challenger=made.version)
+
+
+def _fresh(registry: Registry, alias: str) -> LoadedBundle:
+    """The very model the registry names now: a kept copy of an older one must not be carried on."""
+    loaded = registry.fetch(alias)
+    if loaded.stale:
+        raise RegistryUnavailable(f"the {alias} cannot be had from the registry now: {loaded.reason}; try again")
+    return loaded
+
+
+def _next(
+    store: Store, registry: Registry, settings: Settings, model: LoadedBundle, now: RecalibrationResult
+) -> RecalibrationResult:
+    """The model's next version from what was settled since; ``now`` with what was found."""
+    keep_version(store, model.version, model.ensemble, "found", None)
+    games = settled_games(store, settings, model.ensemble, now.league_date)
+    newest = max((game.date for game in games), default=model.ensemble.trained_through)
+    # Ratings may learn from every game that was over before the day after the newest settled one.
+    results = store.results(settings.league_source, model.ensemble.ratings_as_of, newest + timedelta(days=1))
     try:
-        ensemble = roll(champion.ensemble, games, list(results), minimum=needed).ensemble
+        ensemble = roll(model.ensemble, games, results, minimum=now.needed).ensemble
     except TooFewSettled as few:
-        return RecalibrationResult(league_date, few.found, needed, None, champion.ensemble.calibration_id)
+        return replace(now, settled=few.found)
+    count = len({game.game_id for game in games})
+    version = register(store, registry, ensemble, model.version, count)
+    return replace(now, settled=count, version=version.version, calibration_id=ensemble.calibration_id)
+
+
+def register(store: Store, registry: Registry, ensemble: Ensemble, parent: Version, games: int) -> Version:
+    """Registers a recalibrated model; the same one again is the version it has."""
     with tempfile.TemporaryDirectory(prefix="halftime-bundle-") as folder:
         bundle = Path(folder) / "bundle"
-        write_bundle(ensemble, bundle, {"recalibrated_from": champion.version.version, "code_version": code_version()})
+        write_bundle(ensemble, bundle, {"recalibrated_from": parent.version, "code_version": code_version()})
         version = registry.register(
             bundle,
-            params={"kind": "recalibrated", "recalibrated_from": champion.version.version, "games": str(count)},
-            metrics={"games_settled": float(count)},
+            params={"kind": "recalibrated", "recalibrated_from": parent.version, "games": str(games)},
+            metrics={"games_settled": float(games)},
             artifacts={},
-            tags={"code_version": code_version(), "kind": "recalibrated"},
+            tags={"code_version": code_version(), "kind": "recalibrated", "parent_version": parent.version},
         )
-    registry.set_alias(CHALLENGER, version.version)
-    return RecalibrationResult(league_date, count, needed, version.version, ensemble.calibration_id)
+    keep_version(store, version, ensemble, "recalibrated", parent.version)
+    return version
 
 
-def settled_games(store: Store, settings: Settings, champion: Ensemble, upto: date | None) -> list[SettledGame]:
-    """Games settled for good after the champion's calibration ended, with what the forecaster was given at each minute.
+def settled_games(store: Store, settings: Settings, model: Ensemble, upto: date | None) -> list[SettledGame]:
+    """Games settled for good that the model has not learned from, with what the forecaster was given at each minute.
 
-    Minutes that the champion does not know, forecast by one before it, are left out.
+    Minutes that the model does not know, forecast by one before it, are left out.
     """
-    since = champion.trained_through + timedelta(days=1)
+    since = model.trained_through - timedelta(days=LATE_DAYS)
     frame = store.settled_since(since, source=wiring.feed_source(settings), minute=None)
+    learned = set(model.mixture.dejavu.game_id.tolist())
+    for games in model.calibration.values():
+        learned.update(games.errors.game_ids)
     return [
         SettledGame(
             game_id=str(row["game_id"]),
@@ -102,5 +171,16 @@ def settled_games(store: Store, settings: Settings, champion: Ensemble, upto: da
             possession=possession_sign(row["context"].get("possession")),
         )
         for row in frame.to_dict("records")
-        if row["minute"] in champion.minutes and (upto is None or row["league_date"] <= upto)
+        if row["minute"] in model.minutes
+        and row["game_id"] not in learned
+        and (upto is None or row["league_date"] <= upto)
     ]
+
+
+def _open_games(games: Sequence[NightGame]) -> int:
+    """How many are not decided, or have an outcome that may still change."""
+    over = (
+        game.disposition in ("missed", "void") or (game.actual is not None and game.actual.state == OutcomeState.FINAL)
+        for game in games
+    )
+    return sum(not done for done in over)

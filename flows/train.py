@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,18 +12,22 @@ import structlog
 
 from bentos.answering import code_version
 from flows import wiring
-from flows.lease import holder_name
+from flows.champion import CHAMPION, crown, deciding, keep_version, pointed, reconcile
 from flows.plots import render_plots
 from models.bundle import write_bundle
 from models.history import History
 from models.training import Progress, TrainingResult, TrainingSpec
 from models.training import train as train_ensemble
-from services.registry import NoSuchVersion, Registry, Version
+from services.registry import Registry, Version
 from services.settings import Settings
-from services.store import Store
+from services.store import ModelVersion, Store
+from services.store_lifecycle import Decider
 
 log = structlog.get_logger("train")
-CHAMPION = "champion"
+
+
+class NotBetter(RuntimeError):
+    """A model that does not beat persistence is never promoted."""
 
 
 class NoHistory(LookupError):
@@ -76,19 +81,35 @@ def history(store: Store, settings: Settings, before: date) -> History:
 def train(settings: Settings, *, as_of: date, promote: bool = False, progress: Progress | None = None) -> TrainSummary:
     """Trains on the games before ``as_of`` and registers the version; the first one ever becomes champion.
 
-    Raises NoHistory, models.training.TrainingError, services.registry errors.
+    Raises NoHistory, NotBetter, models.training.TrainingError, services.registry errors.
     """
     with wiring.store(settings) as store:
         games = history(store, settings, as_of)
         result = train_ensemble(games, TrainingSpec(as_of=as_of), progress)
         registry = wiring.registry(settings)
         version = register(registry, result, settings)
-        promoted = promote or _champion(registry) is None
-        if promoted:
-            make_champion(store, registry, version, reason=f"trained as of {as_of}")
+        keep_version(store, version, result.ensemble, "trained", None)
+        with deciding(store):
+            first = reconcile(store, registry) is None
+            promoted = (promote or first) and beats_persistence(result.figures)
+            if promoted:
+                reason = f"{'the first model' if first else 'asked for'}: trained on the games before {as_of}"
+                who: Decider = "person" if promote else "rule"
+                crown(store, registry, version, reason=reason, kind=who, evidence=result.figures)
+        if promote and not promoted:
+            raise NotBetter(
+                f"version {version.version} is registered but not promoted: on {result.figures['games_test']:.0f} games"
+                f" that fitted nothing its squared error is {-result.figures['skill_squared']:.1%} above persistence's;"
+                " load more history"
+            )
     return TrainSummary(
         version.version, version.digest, settings.league_source, as_of, len(games), promoted, result.figures
     )
+
+
+def beats_persistence(figures: Mapping[str, float]) -> bool:
+    """Whether the squared error on games that fitted nothing is below that of "the margin stays as it is"."""
+    return figures["skill_squared"] > 0.0
 
 
 def register(registry: Registry, result: TrainingResult, settings: Settings) -> Version:
@@ -110,47 +131,40 @@ def register(registry: Registry, result: TrainingResult, settings: Settings) -> 
         )
 
 
-def make_champion(store: Store, registry: Registry, version: Version, *, reason: str) -> None:
-    """Moves the alias and appends who was champion when, and why, to ``promotions``."""
-    before = _champion(registry)
-    registry.set_alias(CHAMPION, version.version)
-    store.record_promotion(
-        model_name=registry.model_name,
-        alias=CHAMPION,
-        model_version=version.version,
-        model_digest=version.digest,
-        previous_version=before.version if before else None,
-        reason=reason,
-        evidence={},
-        decided_by=holder_name(),
-    )
-    log.info("champion", model=registry.model_name, version=version.version, reason=reason)
-
-
 def ensure_champion(
     settings: Settings, *, as_of: date, progress: Progress | None = None
 ) -> tuple[Version, TrainSummary | None]:
-    """The champion for a night on ``as_of``, trained now when there is none or when it has seen that night.
+    """The champion for a night on ``as_of``. One that has seen that night gives way to the newest champion before it
+    that has not; when there is none, one is trained now.
 
     A model that learned from the games it is about to forecast would show figures nobody could ever reach again.
     """
     registry = wiring.registry(settings)
-    champion = _champion(registry)
-    if champion is not None:
-        ensemble = registry.fetch(CHAMPION).ensemble
-        seen = max(ensemble.trained_through, ensemble.ratings_as_of or ensemble.trained_through)
-        if seen < as_of:
-            return champion, None
-        log.info("champion has seen the night; training one that has not", seen=str(seen), night=str(as_of))
+    with wiring.store(settings) as store, deciding(store):
+        reconcile(store, registry)
+        champion = pointed(registry)
+        if champion is not None:
+            ensemble = registry.fetch(CHAMPION).ensemble
+            keep_version(store, champion, ensemble, "found", None)
+            if max(ensemble.trained_through, ensemble.ratings_as_of or ensemble.trained_through) < as_of:
+                return champion, None
+            earlier = _unseeing(store, registry.model_name, as_of)
+            if earlier is not None:
+                version = registry.get(earlier.version)
+                reason = f"the night of {as_of} is played again: version {champion.version} has seen it"
+                crown(store, registry, version, reason=reason, by="rule: replay")
+                return version, None
+            log.info("champion has seen the night; training one that has not", night=str(as_of))
     summary = train(settings, as_of=as_of, promote=True, progress=progress)
     return registry.get(CHAMPION), summary
 
 
-def _champion(registry: Registry) -> Version | None:
-    try:
-        return registry.get(CHAMPION)
-    except NoSuchVersion:
-        return None
+def _unseeing(store: Store, model_name: str, night: date) -> ModelVersion | None:
+    """The newest former champion that has seen nothing of ``night``."""
+    crowned = {promotion.model_version for promotion in store.promotion_history(model_name, limit=10_000)}
+    return next(
+        (one for one in store.model_history(model_name) if one.version in crowned and one.has_seen < night), None
+    )
 
 
 def _flat(spec: dict[str, object], prefix: str = "") -> dict[str, str]:

@@ -96,6 +96,11 @@ class Ensemble:
         return tuple(sorted({case.minute for case in self.calibration}))
 
     @property
+    def lineage(self) -> str:
+        """Names the components its points are made of; recalibration keeps them."""
+        return self.mixture.lineage
+
+    @property
     def ratings_as_of(self) -> date | None:
         """The newest league date the ratings have seen."""
         return self.ratings.as_of

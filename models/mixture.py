@@ -10,8 +10,10 @@ basket, the same at every minute.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -60,6 +62,17 @@ class Mixture:
         if not abs(self.possession_value) <= MAX_POSSESSION_VALUE:
             raise ValueError(f"possession_value is {self.possession_value}: no ball is worth that many points")
         object.__setattr__(self, "weights", MappingProxyType(dict(sorted(self.weights.items()))))
+
+    @cached_property
+    def lineage(self) -> str:
+        """Names what points are made of, which recalibration keeps: 16 hex digits."""
+        digest = hashlib.sha256(repr((dict(self.weights), self.possession_value, self.dejavu.neighbours)).encode())
+        for part in (self.dejavu, self.lstm):
+            for name in sorted(one.name for one in fields(part)):
+                value = getattr(part, name)
+                if isinstance(value, np.ndarray):
+                    digest.update(f"{name} {value.shape} ".encode() + np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()[:16]
 
     def change(self, near: Neighbours, learned: float, rated: bool, possession: int) -> float:
         """The mixed change in points, from the neighbours, the LSTM's change and who has the ball (1, 0, -1)."""

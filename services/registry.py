@@ -84,6 +84,10 @@ class Registry:
         self._http.version(version)  # MLflow would take a number that does not exist
         self._http.set_alias(alias, version)
 
+    def set_tag(self, version: str, name: str, value: str) -> None:
+        """Put a tag on a version. Raises NoSuchVersion, RegistryUnavailable."""
+        self._http.set_tag(version, name, value)
+
     def fetch(self, alias_or_version: str) -> LoadedBundle:
         """The model behind an alias or version number, verified, from this disk when it is there already.
 
@@ -154,6 +158,7 @@ class Registry:
             "trained_through": manifest.trained_through.isoformat(),
             "ratings_as_of": manifest.ratings_as_of.isoformat() if manifest.ratings_as_of else "",
             "calibration_id": ensemble.calibration_id,
+            "lineage": ensemble.lineage,
             "code_version": manifest.code_version,
         }
         number = self._log_run(bundle_dir, params or {}, metrics or {}, artifacts or {}, {**(tags or {}), **facts})

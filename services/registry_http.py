@@ -90,6 +90,11 @@ class MlflowHttp:
         body = {"name": self.model_name, "alias": alias, "version": version}
         self._json("POST", "registered-models/alias", json=body)
 
+    def set_tag(self, version: str, name: str, value: str) -> None:
+        """Put a tag on a version. Raises NoSuchVersion, RegistryUnavailable."""
+        body = {"name": self.model_name, "version": version, "key": name, "value": value}
+        self._json("POST", "model-versions/set-tag", json=body)
+
     def delete_alias(self, alias: str) -> None:
         """Take an alias away. Raises NoSuchVersion, RegistryUnavailable."""
         self._json("DELETE", "registered-models/alias", json={"name": self.model_name, "alias": alias})

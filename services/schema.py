@@ -157,6 +157,15 @@ forecasts = Table(
         unique=True,
         postgresql_where=text("role = 'champion'"),
     ),
+    Index(
+        "forecasts_shadow_key",
+        "game_id",
+        "minute",
+        "revision",
+        "model_version",
+        unique=True,
+        postgresql_where=text("role = 'shadow'"),
+    ),
     Index("forecasts_prediction_idx", "prediction_id"),
 )
 
@@ -248,7 +257,49 @@ promotions = Table(
     Column("evidence", JSONB, nullable=False),
     _text("decided_by"),
     _now("decided_at"),
+    _text("action"),
+    _text("decided_kind"),
+    _text("previous_digest", nullable=True),
+    _text("decision_key"),
+    _now("effective_at"),
+    UniqueConstraint("model_name", "alias", "decision_key", name="promotions_decision_key"),
     Index("promotions_model_idx", "model_name", "alias", "id"),
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    _text("model_name"),
+    _text("version"),
+    _text("digest"),
+    _text("lineage"),
+    _text("parent_version", nullable=True),
+    _text("kind"),
+    Column("trained_through", Date, nullable=False),
+    Column("ratings_as_of", Date),
+    _text("calibration_id"),
+    _now("registered_at"),
+    PrimaryKeyConstraint("model_name", "version", name="model_versions_pkey"),
+    UniqueConstraint("model_name", "digest", name="model_versions_digest_key"),
+    Index("model_versions_lineage_idx", "model_name", "lineage"),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _id(),
+    _text("model_name"),
+    Column("league_date", Date, nullable=False),
+    _text("champion_lineage"),
+    _text("challenger_lineage"),
+    _text("challenger_version"),
+    _text("decision"),
+    Column("n", Integer, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    _now("decided_at"),
+    UniqueConstraint(
+        "model_name", "champion_lineage", "challenger_lineage", "league_date", name="evaluations_identity_key"
+    ),
 )
 
 alarm_states = Table(

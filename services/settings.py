@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         default=None, description="history to learn from; unset: recorded when HALFTIME_DATA is set, else simulated"
     )
     alpha: float = Field(default=0.05, gt=0, lt=1, description="miss rate of the live forecasts' intervals")
-    recalibrate_min_games: int = Field(default=100, ge=20, description="settled games needed for a new calibration")
+    recalibrate_min_games: int = Field(default=1, ge=1, description="settled games needed for a new calibration")
     simulated_seed: int = Field(default=15, description="seed of the simulated league")
 
     # Board

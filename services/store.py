@@ -22,6 +22,7 @@ from services.database import (
 from services.game_rows import GameRow, UpsertCounts, game_rows
 from services.store_forecasts import ForecastStore
 from services.store_games import GameStore
+from services.store_lifecycle import Evaluation, LifecycleStore, ModelVersion, NewPromotion, Promotion
 from services.store_night import Night, NightGame, NightStore
 from services.store_outcomes import ConflictingActual, OutcomeStore
 from services.store_rows import (
@@ -35,7 +36,7 @@ from services.store_rows import (
     StandingForecast,
 )
 from services.store_ticks import TickStore
-from services.store_upkeep import LeaseStore, Promotion, Report, UpkeepStore
+from services.store_upkeep import LeaseStore, Report, UpkeepStore
 
 __all__ = [
     "Actual",
@@ -43,9 +44,12 @@ __all__ = [
     "ConflictingActual",
     "DatabaseNotReady",
     "DatabaseUnavailable",
+    "Evaluation",
     "ForecastResult",
     "ForecastRow",
     "GameRow",
+    "ModelVersion",
+    "NewPromotion",
     "Night",
     "NightGame",
     "Outcome",
@@ -63,7 +67,7 @@ __all__ = [
 ]
 
 
-class Store(GameStore, TickStore, ForecastStore, OutcomeStore, NightStore, LeaseStore, UpkeepStore):
+class Store(GameStore, TickStore, ForecastStore, OutcomeStore, NightStore, LifecycleStore, LeaseStore, UpkeepStore):
     """All tables behind one engine. Thread-safe; make one a process, after any fork."""
 
     def __init__(self, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, select, text
 
-from models.history import POSSESSION_COLUMNS
+from models.history import POSSESSION_COLUMNS, Result
 from services.database import RowRefused, transaction
 from services.game_rows import MINUTES, GameRow, UpsertCounts, season_of
 from services.schema import games
@@ -144,6 +144,18 @@ class GameStore:
         query = text("SELECT source, count(*) FROM games WHERE margins IS NOT NULL GROUP BY source ORDER BY source")
         with transaction(self.engine) as connection:
             return {str(source): int(count) for source, count in connection.execute(query)}
+
+    def results(self, source: str, after: date | None, before: date) -> list[Result]:
+        """Final margins of one source's games on league dates after ``after`` and before ``before``, in order of
+        (date, game_id)."""
+        own = games.c
+        query = select(own.game_id, own.season, own.league_date, own.home, own.away, own.final_margin)
+        query = query.where(own.source == source, own.final_margin.is_not(None), own.league_date < before)
+        if after is not None:
+            query = query.where(own.league_date > after)
+        with transaction(self.engine) as connection:
+            found = connection.execute(query.order_by(own.league_date, own.game_id)).all()
+        return [Result(*row) for row in found]
 
     def history_frame(self, source: str, before: date | None = None) -> pd.DataFrame:
         """History of one source as games.parquet has it, plus ``source``; only league dates before ``before``.

@@ -1,4 +1,4 @@
-"""Upkeep: leases, reports, promotions, alarm states and the figures of each model version."""
+"""Upkeep: leases, reports, alarm states and the figures of each model version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from services.database import dump_json, transaction
-from services.schema import alarm_states, model_performance, promotions, reports
+from services.schema import alarm_states, model_performance, reports
 
 # The database's clock decides. The holder that asks again in time keeps its epoch; whoever takes an expired lease gets
 # the next one, so an old holder can be told from a new one even when both have the same name.
@@ -54,22 +54,6 @@ class Report:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """Who was given an alias, when, and why."""
-
-    id: int
-    model_name: str
-    alias: str
-    model_version: str
-    model_digest: str
-    previous_version: str | None
-    reason: str
-    evidence: dict[str, Any]
-    decided_by: str
-    decided_at: datetime
-
-
 class LeaseStore:
     """The part of the store that keeps ``leases``."""
 
@@ -94,7 +78,7 @@ class LeaseStore:
 
 
 class UpkeepStore:
-    """The part of the store that keeps ``reports``, ``promotions``, ``alarm_states`` and ``model_performance``."""
+    """The part of the store that keeps ``reports``, ``alarm_states`` and ``model_performance``."""
 
     engine: Engine
 
@@ -124,39 +108,6 @@ class UpkeepStore:
             query = query.where(reports.c.league_date == league_date)
         with transaction(self.engine) as connection:
             return [Report(**row) for row in connection.execute(query).mappings()]
-
-    def record_promotion(
-        self,
-        *,
-        model_name: str,
-        alias: str,
-        model_version: str,
-        model_digest: str,
-        previous_version: str | None,
-        reason: str,
-        evidence: Mapping[str, Any],
-        decided_by: str,
-    ) -> int:
-        """Append who was given the alias, and why; the promotion's id."""
-        values = {
-            "model_name": model_name,
-            "alias": alias,
-            "model_version": model_version,
-            "model_digest": model_digest,
-            "previous_version": previous_version,
-            "reason": reason,
-            "evidence": dict(evidence),
-            "decided_by": decided_by,
-        }
-        with transaction(self.engine) as connection:
-            return int(connection.execute(insert(promotions).values(values).returning(promotions.c.id)).scalar_one())
-
-    def promotion_history(self, model_name: str, alias: str = "champion", limit: int = 100) -> list[Promotion]:
-        """Promotions of a model, newest first."""
-        query = select(promotions).where(promotions.c.model_name == model_name, promotions.c.alias == alias)
-        with transaction(self.engine) as connection:
-            found = connection.execute(query.order_by(promotions.c.id.desc()).limit(limit)).mappings()
-            return [Promotion(**row) for row in found]
 
     def record_performance(
         self,

@@ -1,4 +1,4 @@
-"""Leases, reports, promotions, alarm states and figures on the real PostgreSQL."""
+"""Leases, reports, decisions, alarm states and figures on the real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -79,27 +79,12 @@ def test_a_report_with_nan_is_refused(store: Store) -> None:
         store.record_report("night", NIGHT, {"mae": float("nan")})
 
 
-def promotion(**changes: Any) -> dict[str, Any]:
-    return {
-        "model_name": "halftime", "alias": "champion", "model_version": "1", "model_digest": "ab" * 32,
-        "previous_version": None, "reason": "first", "evidence": {"rmse": 5.0}, "decided_by": "test",
-    } | changes  # fmt: skip
-
-
-def test_promotions_are_a_history(store: Store) -> None:
-    store.record_promotion(**promotion())
-    store.record_promotion(**promotion(model_version="2", previous_version="1", reason="better by 3%"))
-    newest, oldest = store.promotion_history("halftime")
-    assert (newest.model_version, newest.previous_version, newest.evidence) == ("2", "1", {"rmse": 5.0})
-    assert oldest.model_version == "1"
-    assert store.promotion_history("halftime", "challenger") == []
-
-
-@pytest.mark.parametrize("table", ["promotions", "reports"])
-@pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {}", "UPDATE {} SET id = DEFAULT"])
+@pytest.mark.parametrize("table", ["promotions", "reports", "evaluations", "model_versions"])
+@pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {}", "UPDATE {} SET {} = {}"])
 def test_decisions_and_reports_cannot_be_rewritten(store: Store, table: str, change: str) -> None:
+    column = "kind" if table in ("reports", "model_versions") else "model_name"
     with pytest.raises(Exception, match="append-only"), store.engine.begin() as connection:
-        connection.execute(text(change.format(table)))
+        connection.execute(text(change.format(table, column, column)))
 
 
 def test_figures_computed_again_replace_the_old_ones(store: Store) -> None:
