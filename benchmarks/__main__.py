@@ -20,7 +20,7 @@ def main() -> None:
     """Run the benchmarks asked for and print one table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
-    parser.add_argument("--long", action="store_true", help="training and the backtest too: about an hour")
+    parser.add_argument("--long", action="store_true", help="training and the backtest too: a quarter of an hour")
     parser.add_argument("--only", nargs="+", choices=[*SHORT, *LONG], help="these and no others")
     asked = parser.parse_args()
     assert Path.cwd() == ROOT, f"run from {ROOT}"
