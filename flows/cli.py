@@ -15,6 +15,7 @@ from flows.cli_backtest import backtest
 from flows.cli_common import Json, Speed
 from flows.cli_common import print_json as _print_json
 from flows.cli_common import settings_with as _settings
+from flows.cli_models import models, promote, roll_back
 from flows.cli_predict import predict, reproduce
 
 app = typer.Typer(
@@ -212,6 +213,9 @@ def train(
 app.command(context_settings={"ignore_unknown_options": True})(predict)
 app.command()(reproduce)
 app.command()(backtest)
+app.command()(models)
+app.command()(promote)
+app.command()(roll_back)
 
 
 def main() -> None:

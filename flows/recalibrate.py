@@ -17,6 +17,8 @@ import structlog
 from bentos.answering import code_version
 from flows import wiring
 from flows.champion import CHALLENGER, CHAMPION, crown, deciding, keep_version, pointed, reconcile
+from flows.probation import games_on_probation, on_probation
+from flows.promote import newest_of
 from models.bundle import write_bundle
 from models.ensemble import Ensemble
 from models.recalibration import SettledGame, TooFewSettled
@@ -93,19 +95,22 @@ def recalibrate(
         if result.version is not None:
             version, reason = registry.get(result.version), f"recalibrated on {result.settled} newly settled games"
             crown(store, registry, version, reason=reason, by="rule: recalibration", at=at)
-        return _challenger(store, registry, settings, result)
+        return _beside(store, registry, settings, result)
 
 
-def _challenger(
-    store: Store, registry: Registry, settings: Settings, result: RecalibrationResult
-) -> RecalibrationResult:
-    named = pointed(registry, CHALLENGER)
-    if named is None:
-        return result
-    made = _next(store, registry, settings, _fresh(registry, CHALLENGER), replace(result, version=None))
-    if made.version is not None:
-        registry.set_alias(CHALLENGER, made.version)
-    return replace(result, challenger=made.version)
+def _beside(store: Store, registry: Registry, settings: Settings, result: RecalibrationResult) -> RecalibrationResult:
+    """Keeps those fresh that the champion is compared with: a challenger, and the champion before one on probation."""
+    named, made = pointed(registry, CHALLENGER), None
+    if named is not None:
+        made = _next(store, registry, settings, _fresh(registry, CHALLENGER), replace(result, version=None)).version
+        if made is not None:
+            registry.set_alias(CHALLENGER, made)
+    champion = store.model_version(registry.model_name, registry.get(CHAMPION).version)
+    case = on_probation(store, registry.model_name, champion) if champion is not None else None
+    if case is not None and games_on_probation(store, settings, case) < settings.rollback_games:
+        before = newest_of(store, registry.model_name, case.before)
+        _next(store, registry, settings, _fresh(registry, before), replace(result, version=None))
+    return replace(result, challenger=made)
 
 
 def _fresh(registry: Registry, alias: str) -> LoadedBundle:

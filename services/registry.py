@@ -10,6 +10,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,6 +84,11 @@ class Registry:
         """
         self._http.version(version)  # MLflow would take a number that does not exist
         self._http.set_alias(alias, version)
+
+    def delete_alias(self, alias: str) -> None:
+        """Take an alias away; nothing when it is not set. Raises RegistryUnavailable."""
+        with suppress(NoSuchVersion):
+            self._http.delete_alias(alias)
 
     def set_tag(self, version: str, name: str, value: str) -> None:
         """Put a tag on a version. Raises NoSuchVersion, RegistryUnavailable."""

@@ -71,12 +71,33 @@ class Settings(BaseSettings):
     replay_hold: bool = Field(default=False, description="the replay's clock waits for POST /replay/start")
     archive_index_url: str = "https://raw.githubusercontent.com/shufinskiy/nba_data/main/list_data.txt"
 
+    # Models
+    registered_model: str | None = Field(
+        default=None, description="name of the registered model; unset: halftime, or halftime-simulated"
+    )
+
     # Forecast
     source: Literal["recorded", "archive", "simulated"] | None = Field(
         default=None, description="history to learn from; unset: recorded when HALFTIME_DATA is set, else simulated"
     )
     alpha: float = Field(default=0.05, gt=0, lt=1, description="miss rate of the live forecasts' intervals")
     recalibrate_min_games: int = Field(default=1, ge=1, description="settled games needed for a new calibration")
+    retrain_min_games: int = Field(default=100, ge=1, description="new games needed before models are trained again")
+    promote_alpha: float = Field(
+        default=0.05, gt=0, lt=1, description="chance that a challenger no better than the champion is ever promoted"
+    )
+    promote_min_games: int = Field(default=30, ge=1, description="compared games before a challenger may be promoted")
+    promote_min_gain: float = Field(
+        default=0.0, ge=0, description="points of mean absolute error a challenger must gain"
+    )
+    rollback_games: int = Field(default=100, ge=1, description="games a new champion is on probation")
+    rollback_evidence: float = Field(
+        default=100.0, gt=1, description="evidence for the champion before at which a new one is rolled back"
+    )
+    coverage_off_points: float = Field(
+        default=5.0, gt=0, description="percentage points of coverage off the promise that roll a new champion back"
+    )
+    coverage_min_games: int = Field(default=100, ge=1, description="games before coverage alone may roll back")
     simulated_seed: int = Field(default=15, description="seed of the simulated league")
 
     # Board
@@ -121,6 +142,8 @@ class Settings(BaseSettings):
     @property
     def model_name(self) -> str:
         """Registered model: real and simulated games never share one."""
+        if self.registered_model is not None:
+            return self.registered_model
         return "halftime-simulated" if self.league_source == "simulated" else "halftime"
 
     @property

@@ -35,6 +35,7 @@ from services.store_rows import (
     Settlement,
     StandingForecast,
 )
+from services.store_shadows import Duel, ShadowStore, Unshadowed
 from services.store_ticks import TickStore
 from services.store_upkeep import LeaseStore, Report, UpkeepStore
 
@@ -44,6 +45,7 @@ __all__ = [
     "ConflictingActual",
     "DatabaseNotReady",
     "DatabaseUnavailable",
+    "Duel",
     "Evaluation",
     "ForecastResult",
     "ForecastRow",
@@ -62,12 +64,15 @@ __all__ = [
     "Store",
     "StoreError",
     "UnknownGame",
+    "Unshadowed",
     "UpsertCounts",
     "game_rows",
 ]
 
 
-class Store(GameStore, TickStore, ForecastStore, OutcomeStore, NightStore, LifecycleStore, LeaseStore, UpkeepStore):
+class Store(
+    GameStore, TickStore, ForecastStore, OutcomeStore, NightStore, LifecycleStore, ShadowStore, LeaseStore, UpkeepStore
+):
     """All tables behind one engine. Thread-safe; make one a process, after any fork."""
 
     def __init__(self, engine: Engine) -> None:

@@ -106,7 +106,7 @@ class ForecastStore:
             else:
                 decided, known = connection.execute(_OPEN, {"game_id": forecast.game_id}).one()
                 late = known or decided in (MISSED, VOID)
-            stored = _store_prediction(connection, prediction)
+            stored = store_prediction(connection, prediction)
             if late:
                 return ForecastResult(Outcome.REFUSED, decided, stored, None, None)
             values = asdict(forecast) | {"prediction_id": stored}
@@ -178,7 +178,7 @@ def _decided(connection: Connection, game_id: str) -> str | None:
     return None if found is None else str(found)
 
 
-def _store_prediction(connection: Connection, row: PredictionRow) -> UUID:
+def store_prediction(connection: Connection, row: PredictionRow) -> UUID:
     """The id under which the prediction is stored: its own, or that of the same request stored before."""
     if connection.execute(insert(predictions).values(**_values(row)).on_conflict_do_nothing()).rowcount == 1:
         return row.id

@@ -27,7 +27,10 @@ _STANDING = text("SELECT * FROM standing_actuals WHERE game_id = :game_id")
 _UNSETTLED = text(
     """
     SELECT f.forecast_id, f.minute, f.revision, f.persistence, p.point, p.lower, p.upper
-    FROM standing_forecasts f JOIN predictions p ON p.id = f.prediction_id
+    FROM (
+        SELECT forecast_id, game_id, minute, revision, persistence, prediction_id FROM standing_forecasts
+        UNION ALL SELECT forecast_id, game_id, minute, revision, persistence, prediction_id FROM standing_shadows
+    ) f JOIN predictions p ON p.id = f.prediction_id
     WHERE f.game_id = :game_id
       AND NOT EXISTS (
           SELECT 1 FROM standing_settlements s WHERE s.forecast_id = f.forecast_id AND s.settled_margin = :margin)
@@ -120,7 +123,8 @@ class OutcomeStore:
             return _standing(connection, game_id)
 
     def settle(self, game_id: str) -> list[Settlement]:
-        """Settle the standing forecasts of a game, of every minute, against its standing outcome; the new settlements.
+        """Settle the standing forecasts of a game, of every minute, against its standing outcome; the champion's new
+        settlements. A challenger's shadows are settled beside them.
 
         A forecast is settled once for an outcome's value: provisional turning final adds nothing, another margin does,
         and the newest settlement stands. Empty when there is no outcome yet or nothing new. Raises UnknownGame.

@@ -94,7 +94,7 @@ def test_every_link_leads_to_something(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=IDS)
 def test_every_command_named_exists_with_its_options(path: Path) -> None:
     for code in code_of(path):
-        for name, rest in re.findall(r"\./halftime(?: +([a-z]+))?([^#]*)", code):
+        for name, rest in re.findall(r"\./halftime(?: +([a-z][a-z-]*))?([^#]*)", code):
             if not name:
                 continue
             assert name in commands(), code
@@ -125,7 +125,8 @@ def test_every_file_and_module_named_exists(path: Path) -> None:
             assert (ROOT / name).exists(), code
         for module in re.findall(r"python -m ([\w.]+)", code):
             if module.split(".")[0] in PACKAGES.split("|"):
-                assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), code
+                place = ROOT / module.replace(".", "/")
+                assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), code
 
 
 @pytest.mark.parametrize("path", PAGES, ids=IDS)

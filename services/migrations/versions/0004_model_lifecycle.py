@@ -75,6 +75,12 @@ ALTER TABLE promotions
 SHADOWS = """
 CREATE UNIQUE INDEX forecasts_shadow_key ON forecasts (game_id, minute, revision, model_version)
     WHERE role = 'shadow';
+
+CREATE VIEW standing_shadows AS
+SELECT f.id AS forecast_id, f.game_id, f.minute, f.revision, f.prediction_id, f.model_version, f.persistence
+FROM forecasts f WHERE f.role = 'shadow' AND NOT EXISTS (
+    SELECT 1 FROM forecasts later WHERE later.role = 'shadow' AND later.game_id = f.game_id
+        AND later.minute = f.minute AND later.model_version = f.model_version AND later.revision > f.revision);
 """
 
 
