@@ -17,6 +17,7 @@ from flows.cli_common import print_json as _print_json
 from flows.cli_common import settings_with as _settings
 from flows.cli_models import models, promote, roll_back
 from flows.cli_predict import predict, reproduce
+from flows.cli_rehearse import rehearse
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -214,6 +215,7 @@ app.command(context_settings={"ignore_unknown_options": True})(predict)
 app.command()(reproduce)
 app.command()(backtest)
 app.command()(models)
+app.command()(rehearse)
 app.command()(promote)
 app.command()(roll_back)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flows import wiring
@@ -44,8 +45,17 @@ class Decided:
         }
 
 
-def promote(settings: Settings, version: str, *, reason: str, force: bool = False, by: str | None = None) -> Decided:
+def promote(
+    settings: Settings,
+    version: str,
+    *,
+    reason: str,
+    force: bool = False,
+    by: str | None = None,
+    at: datetime | None = None,
+) -> Decided:
     """Makes a registered version champion. Unless ``force``, it must beat persistence on games that fitted nothing.
+    ``at`` is when it takes effect, now when unset.
 
     Raises NoSuchVersion, NotBetter, RegistryError, StoreError, LifecycleBusy.
     """
@@ -62,7 +72,7 @@ def promote(settings: Settings, version: str, *, reason: str, force: bool = Fals
             )
         before = reconcile(store, registry)
         evidence = {"forced": force, **figures}
-        now = crown(store, registry, loaded.version, reason=reason, kind="person", by=by, evidence=evidence)
+        now = crown(store, registry, loaded.version, reason=reason, kind="person", by=by, evidence=evidence, at=at)
     return Decided(now, before is None or before.id != now.id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -54,3 +55,28 @@ def _live(report: ModelReport) -> Text:
     if report.aliases is None:
         said += "; MLflow does not answer"
     return Text(said)
+
+
+def rehearsal_tables(told: dict[str, Any]) -> Iterator[Table | Text]:
+    """A rehearsal: coverage and width by month beside the frozen model, and what was decided."""
+    table = Table(
+        "month", "games", "coverage", "frozen", "mean width", "frozen", "MAE", "frozen",
+        title=f"rehearsal, planted: {told['plant']}, seed {told['seed']}",
+    )  # fmt: skip
+    for row in (*told["months"], told["whole"] | {"month": "all"}):
+        table.add_row(
+            row["month"], f"{row['n']}", f"{row['coverage']:.1%}", f"{row['frozen_coverage']:.1%}",
+            f"{row['mean_width']:.1f}", f"{row['frozen_mean_width']:.1f}", f"{row['mae']:.2f}",
+            f"{row['frozen_mae']:.2f}",
+        )  # fmt: skip
+    yield table
+    table = Table("night", "what", "champion", "why", title="decisions, without the recalibrations")
+    for one in told["decisions"]:
+        if one["what"] != "recalibrated":
+            champion = one.get("champion") or one.get("version") or ""
+            table.add_row(one["date"], one["what"], champion, escape(one.get("why", "")))
+    yield table
+    yield Text(
+        f"{told['versions']} versions, {told['recalibrations']} recalibrations, {told['promotions']} promotions,"
+        f" {told['rejections']} rejections, {told['rollbacks']} roll-backs"
+    )

@@ -56,8 +56,8 @@ class Comparison:
         widest = max(self.widest, float(bounds.max()))
         scaled = _STAKES[:, None] * bounds
         shrunk = np.minimum(scaled, _MOST_BOUNDED)
-        # psi(stake) for variables bounded below by -c; without a bound there is no gain either.
-        psi = np.divide(-np.log1p(-shrunk) - shrunk, bounds**2, out=np.zeros_like(shrunk), where=bounds > 0)
+        # psi(stake) for variables bounded below by -c; where the points are the same there is no gain.
+        psi = np.divide(-np.log1p(-shrunk) - shrunk, bounds**2, out=np.zeros_like(shrunk), where=bounds > 1e-9)
         spread = np.cumsum(np.column_stack([self.spread, psi * gains**2]), axis=1)[:, -1]
         return Comparison(
             n=self.n + len(gains),

@@ -8,6 +8,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.clock import HALFTIME_MINUTE
 from models.ensemble import Ensemble
@@ -21,28 +22,30 @@ DRIFT_FROM_MINUTE = 12
 def harder(games: pd.DataFrame, since: date, factor: float) -> pd.DataFrame:
     """``games`` (as games.parquet has them) of league dates from ``since`` on with every change of the margin in the
     second quarter ``factor`` times as large, in whole points; scores follow."""
-    out = games.copy()
-    rows = games["date"] >= since
-    margins = games.loc[rows, list(MARGIN_COLUMNS)].to_numpy(dtype=np.int64)
-    start = margins[:, DRIFT_FROM_MINUTE, None]
+    out, rows = games.copy(), (games["date"] >= since).to_numpy()
+
+    def put(column: str, values: NDArray[np.int64]) -> None:
+        whole = out[column].to_numpy(copy=True)
+        whole[rows] = values
+        out[column] = whole
+
+    before = games[list(MARGIN_COLUMNS)].to_numpy(dtype=np.int64)[rows]
+    margins, start = before.copy(), before[:, DRIFT_FROM_MINUTE, None]
     quarter = slice(DRIFT_FROM_MINUTE + 1, HALFTIME_MINUTE + 1)
-    stretched = start + np.rint(factor * (margins[:, quarter] - start)).astype(np.int64)
-    moved = stretched[:, -1] - margins[:, HALFTIME_MINUTE]
-    margins[:, quarter] = stretched
+    margins[:, quarter] = start + np.rint(factor * (before[:, quarter] - start)).astype(np.int64)
+    moved = margins[:, HALFTIME_MINUTE] - before[:, HALFTIME_MINUTE]
     margins[:, HALFTIME_MINUTE + 1 :] += moved[:, None]
-    for minute, column in enumerate(MARGIN_COLUMNS):
-        out.loc[rows, column] = margins[:, minute].astype(np.int16)
-    out.loc[rows, "diff_final"] = games.loc[rows, "diff_final"].to_numpy() + moved
-    for half, final, points in (
-        ("home_score_24", "home_score_final", np.maximum(moved, 0)),
-        ("away_score_24", "away_score_final", np.maximum(-moved, 0)),
-    ):
-        out.loc[rows, half] = games.loc[rows, half].to_numpy() + points
-        out.loc[rows, final] = games.loc[rows, final].to_numpy() + points
+    final = games["diff_final"].to_numpy(dtype=np.int64)[rows] + moved
     # A stretched game may end level, which no game does: it is won by a point.
-    level = (out["diff_final"] == 0) & rows
-    out.loc[level, ["diff_final", "diff_48"]] = 1
-    out.loc[level, "home_score_final"] += 1
+    level = (final == 0).astype(np.int64)
+    margins[:, -1] += level
+    for minute, column in enumerate(MARGIN_COLUMNS):
+        put(column, margins[:, minute])
+    put("diff_final", final + level)
+    for side, points in (("home", np.maximum(moved, 0)), ("away", np.maximum(-moved, 0))):
+        put(f"{side}_score_24", games[f"{side}_score_24"].to_numpy(dtype=np.int64)[rows] + points)
+        more = points + level if side == "home" else points
+        put(f"{side}_score_final", games[f"{side}_score_final"].to_numpy(dtype=np.int64)[rows] + more)
     return out
 
 
