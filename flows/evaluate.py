@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-import numpy as np
 import structlog
 
 from flows import wiring
@@ -18,8 +17,7 @@ from flows.champion import CHALLENGER, CHAMPION, crown, deciding, keep_version, 
 from flows.probation import Verdict, on_probation, verdict
 from flows.promote import held_out, newest_of
 from flows.shadow import Models, shadow
-from models.clock import OFFICIAL_MINUTE
-from models.promotion import Action, Decision, Rules, Trial, decide
+from models.promotion import WEIGHTS, Action, Decision, Rules, Shadowed, Trial, decide
 from services.registry import Registry
 from services.settings import Settings
 from services.store import Evaluation, ModelVersion, Store
@@ -110,11 +108,14 @@ def _judged(
     shadow(store, models, name, challenger.lineage, source=source, upto=night)
     # What a challenger did before the present champion reigned counts too: both lines forecast those games.
     duels = store.duels(
-        name, champion.lineage, challenger.lineage, source=source, minutes=(OFFICIAL_MINUTE,), after=date.min,
+        name, champion.lineage, challenger.lineage, source=source, minutes=tuple(WEIGHTS), after=date.min,
         upto=night,
     )  # fmt: skip
-    columns = np.array([(duel.other, duel.one, duel.persistence, duel.actual) for duel in duels], dtype=np.float64)
-    trial = Trial().after(*columns.reshape(-1, 4).T)
+    seen = [
+        Shadowed(duel.game_id, duel.minute, duel.other, duel.one, float(duel.persistence), float(duel.actual))
+        for duel in duels
+    ]
+    trial = Trial().after(seen)
     rules = Rules(
         promote_alpha=settings.promote_alpha,
         reject_alpha=settings.promote_alpha,

@@ -73,7 +73,7 @@ def run_night(
             settle_all(store)
             store_client_times(store, night, probe.received())
         if nightly:
-            watch.stage("nightly flows: recalibrate, report")
+            watch.stage("nightly flows: recalibrate, evaluate, report")
             run_nightly(settings, night)
         with wiring.store(settings) as store:
             report = build_report(store, night, settings.league_source)
@@ -138,4 +138,5 @@ def run_nightly(settings: Settings, night: date) -> None:
         recalibrating = pool.submit(run_deployed, settings, "recalibrate/nightly", of_night)
         settling.result()
         recalibrating.result()
+    run_deployed(settings, "evaluate-challenger/nightly", of_night)
     run_deployed(settings, "nightly-report/nightly", of_night)

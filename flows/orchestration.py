@@ -93,17 +93,82 @@ def backtest(test: list[int], minutes: list[int] | None = None) -> dict[str, obj
     return {"source": result.source, "seasons": list(result.seasons), "games": result.games, "mlflow_run": logged}
 
 
-@flow(name="recalibrate")
-def recalibrate(league_date: date | None = None) -> dict[str, object]:
-    """A new calibration from the games settled since the champion's, when there are enough of them."""
+@flow(name="recalibrate", retries=3, retry_delay_seconds=60)
+def recalibrate(league_date: date | None = None, patient: bool = True) -> dict[str, object]:
+    """A new calibration from the games settled since the champion's, once the last game of the night is final.
+
+    Not ``patient``: without the games that are not.
+    """
     from flows import recalibrate as recalibrating
 
-    result = recalibrating.recalibrate(get_settings(), league_date=league_date)
+    result = recalibrating.recalibrate(get_settings(), league_date=league_date, patient=patient)
     get_run_logger().info(result.line())
     return result.to_json()
 
 
-@flow(name="nightly-report")
+@flow(name="evaluate-challenger", retries=3, retry_delay_seconds=60)
+def evaluate_challenger(league_date: date | None = None) -> dict[str, object]:
+    """Judges a challenger in its shadow and a champion on probation, and carries the verdict out."""
+    from flows.evaluate import evaluate
+
+    result = evaluate(get_settings(), league_date=league_date)
+    get_run_logger().info(result.line())
+    return result.to_json()
+
+
+@flow(name="promote")
+def promote(version: str, reason: str, force: bool = False) -> dict[str, object]:
+    """Makes a registered version champion, by a person's decision."""
+    from flows.promote import promote as run
+
+    decided = run(get_settings(), version, reason=reason, force=force)
+    get_run_logger().info(decided.line())
+    return decided.to_json()
+
+
+@flow(name="roll-back")
+def roll_back(reason: str) -> dict[str, object]:
+    """Makes the champion before the present line of models champion again, by a person's decision."""
+    from flows.promote import roll_back as run
+
+    decided = run(get_settings(), reason=reason)
+    get_run_logger().info(decided.line())
+    return decided.to_json()
+
+
+@flow(name="refresh-dejavu", retries=2, retry_delay_seconds=300)
+def refresh_dejavu(as_of: date | None = None) -> dict[str, object]:
+    """The champion with the newest games in its memory, as challenger."""
+    from flows.renew import refresh_dejavu as run
+    from flows.slate import league_today
+
+    made = run(get_settings(), as_of=as_of or league_today())
+    get_run_logger().info(made.line())
+    return made.to_json()
+
+
+@flow(name="retrain", retries=1, retry_delay_seconds=600)
+def retrain(as_of: date | None = None) -> dict[str, object]:
+    """Everything fitted anew, as challenger, when enough games are new."""
+    from flows.renew import retrain as run
+    from flows.slate import league_today
+
+    made = run(get_settings(), as_of=as_of or league_today())
+    get_run_logger().info(made.line())
+    return made.to_json()
+
+
+@flow(name="close-zombies")
+def close_zombies() -> dict[str, int]:
+    """Closes runs that a dead worker left running."""
+    from flows.zombies import close_zombies as run
+
+    figures = run()
+    get_run_logger().info("runs: %s", figures)
+    return figures
+
+
+@flow(name="nightly-report", retries=2, retry_delay_seconds=60)
 def nightly_report(league_date: date | None = None) -> dict[str, object]:
     """The night's figures and an Evidently report, stored in PostgreSQL."""
     from flows import report as reporting

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 from math import log
+from statistics import NormalDist
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from models.clock import OFFICIAL_MINUTE
 from models.probation import Probation, ratio
 from monitoring.evidence import TICKET_RUN_LENGTH, coverage_log_evidence, null_miss_rate
 from services.settings import Settings
-from services.store import ModelVersion, Promotion, Store
+from services.store import Duel, ModelVersion, Promotion, Store
 
 LEAGUE_TIME = ZoneInfo("America/New_York")
 
@@ -90,8 +91,8 @@ def verdict(
     state = Probation()
     for _, of_game in groupby(duels, key=lambda duel: (duel.league_date, duel.game_id)):
         if state.games < most:
-            state = state.after({duel.minute: ratio(duel.one_shape, duel.other_shape, duel.actual) for duel in of_game})
-    evidence: dict[str, Any] = {"likelihood": state.best, "at": settings.rollback_evidence}
+            state = state.after({duel.minute: _ratio(duel) for duel in of_game})
+    evidence: dict[str, Any] = {"likelihood_ratio": state.best, "at": settings.rollback_evidence}
     if state.best >= settings.rollback_evidence:
         said = f"the champion before knew better (evidence {state.best:.3g} of {settings.rollback_evidence:g})"
         return Verdict("error", state.games, most, f"{said} after {state.games} games", evidence)
@@ -99,6 +100,12 @@ def verdict(
     if missed is not None:
         return Verdict("coverage", state.games, most, missed, evidence | found)
     return Verdict(None, state.games, most, f"probation: {state.games} of {most} games", evidence | found)
+
+
+def _ratio(duel: Duel) -> float:
+    # Both half-widths are those of errors at least as large as a right forecaster's.
+    half_width = min(duel.one_half_width, duel.other_half_width)
+    return ratio(duel.one, duel.other, duel.actual, half_width / NormalDist().inv_cdf(1.0 - duel.alpha / 2.0))
 
 
 def _coverage(

@@ -16,14 +16,14 @@ import structlog
 
 from bentos.answering import ServedModel, answer
 from bentos.contracts import PredictRequest, RequestRefused, identify, prediction_row
+from models.promotion import WEIGHTS
 from services.registry import Registry
 from services.store import ForecastRow, ModelVersion, PredictionRow, Store, Unshadowed
 from services.store_shadows import SHADOW_REQUEST
 
 log = structlog.get_logger("shadow")
 
-# The official minute decides; the last ones, where errors are small, show soonest that a new champion errs.
-SHADOW_MINUTES = (18, 21, 23)
+SHADOW_MINUTES = tuple(WEIGHTS)
 
 
 class Models:

@@ -49,7 +49,10 @@ class Comparison:
 
     def after(self, points_a: Floats, points_b: Floats, actual: Floats) -> Comparison:
         """After further games in order, each float64[k] in points. Raises BadComparison."""
-        gains, bounds = gains_of(points_a, points_b, actual)
+        return self.after_gains(*gains_of(points_a, points_b, actual))
+
+    def after_gains(self, gains: Floats, bounds: Floats) -> Comparison:
+        """After further games in which B gained so much of at most so much, float64[k] each in points."""
         if not len(gains):
             return self
         wealths = log_wealths(gains, bounds, np.array(self.log_wealth))

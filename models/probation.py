@@ -1,21 +1,22 @@
 """Whether a new champion is worse than the one before: looked at after every game until its probation ends.
 
-Both distributions of a game are stored, so each outcome is a likelihood ratio: how probable the champion before called
-it, over how probable the new one did. If the new one's distributions are right the product of the ratios is an
-e-process: the chance that it ever reaches A is at most 1/A. Games are seen at several minutes; each minute has its own
-product and their mean is the evidence. It is faster than a comparison of absolute errors, which matters here: nothing
-of it was chosen by trial, and a bad champion forecasts every evening.
+If the new champion's point is what is to be expected and outcomes stray from it as errors with spread sd do, then
+
+    ratio = exp(((actual - new)^2 - (actual - before)^2) / (2 sd^2))
+
+has an expectation of at most 1 for errors no wilder than normal ones (sub-Gaussian), so the product over games is an
+e-process: the chance that it ever reaches A is at most 1/A. Games are seen at several minutes; each has its own product
+and their mean is the evidence. It asks for less proof than a trial, since nothing was won by trial: who is promoted by
+force forecasts every evening.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-# A probability that is stored as less is taken for this; what one game may say is limited by the second.
-LEAST_PROBABILITY = 1e-7
+# What one game may say at most: a single odd outcome shall not decide.
 MOST_A_GAME = 100.0
 
 
@@ -42,13 +43,7 @@ class Probation:
         return sum(values) / len(values) if values else 1.0
 
 
-def ratio(before: Mapping[str, Any], new: Mapping[str, Any], actual: int) -> float:
-    """The likelihood ratio of two stored distributions ({first, probabilities}) for the margin that came."""
-    return min(probability(before, actual) / probability(new, actual), MOST_A_GAME)
-
-
-def probability(stored: Mapping[str, Any], margin: int) -> float:
-    """P(margin) of a stored distribution, at least ``LEAST_PROBABILITY``."""
-    values: Sequence[float] = stored["probabilities"]
-    place = margin - int(stored["first"])
-    return max(float(values[place]), LEAST_PROBABILITY) if 0 <= place < len(values) else LEAST_PROBABILITY
+def ratio(before: float, new: float, actual: float, sd: float) -> float:
+    """How much more an outcome agrees with the point before than with the new one; ``sd`` > 0, all in points."""
+    log = ((actual - new) ** 2 - (actual - before) ** 2) / (2.0 * sd**2)
+    return math.exp(min(log, math.log(MOST_A_GAME)))

@@ -93,7 +93,7 @@ def train(history: History, spec: TrainingSpec, progress: Progress | None = None
     past = history.before(spec.as_of)
     before, ratings = rate_history(past, spec.ratings)
     fit, calibration, test = split(Games(past, before), spec)
-    older, validation = _cut_newest(fit, spec.validation_games, "validation")
+    older, validation = cut_newest(fit, spec.validation_games, "validation")
     epochs = 2.0 * spec.lstm.epochs
 
     dejavu, lstm = _fit(older, spec, lambda epoch, _: tell("weights", 0.05 + 0.7 * epoch / epochs))
@@ -165,7 +165,7 @@ def split(games: Games, spec: TrainingSpec) -> tuple[Games, Games, Games | None]
         calibration = _seasons(rest, spec.calibration_seasons, "calibration")
         rest = rest.take(rest.history.date < np.datetime64(calibration.history.first_date, "D"))
     else:
-        rest, calibration = _cut_newest(rest, spec.calibration_games, "calibration")
+        rest, calibration = cut_newest(rest, spec.calibration_games, "calibration")
     fit = rest if spec.fit_seasons is None else _seasons(rest, spec.fit_seasons, "fit")
     return fit, calibration, test
 
@@ -180,7 +180,7 @@ def _seasons(games: Games, years: tuple[int, ...], purpose: str) -> Games:
     return found
 
 
-def _cut_newest(games: Games, count: int, purpose: str) -> tuple[Games, Games]:
+def cut_newest(games: Games, count: int, purpose: str) -> tuple[Games, Games]:
     """(the older games, at least ``count`` of the newest in whole league dates)."""
     if not 0 < count < len(games):
         raise TrainingError(

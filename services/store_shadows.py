@@ -61,8 +61,8 @@ _DUELS = text(
     """
     WITH made AS (
         SELECT DISTINCT ON (f.game_id, f.minute, f.revision, v.lineage)
-               f.game_id, f.minute, f.revision, v.lineage, f.persistence, p.point,
-               p.components -> 'distribution' AS shape
+               f.game_id, f.minute, f.revision, v.lineage, f.persistence, p.point, p.alpha,
+               (p.upper - p.lower) / 2 AS half_width
         FROM forecasts f
         JOIN predictions p ON p.id = f.prediction_id
         JOIN model_versions v ON v.model_name = :model_name AND v.digest = p.model_digest
@@ -70,9 +70,10 @@ _DUELS = text(
         ORDER BY f.game_id, f.minute, f.revision, v.lineage, f.role, f.id DESC
     )
     SELECT m.game_id, g.league_date, m.minute, m.persistence, a.margin AS actual, m.point AS one, n.point AS other,
-           m.shape AS one_shape, n.shape AS other_shape
+           m.half_width AS one_half_width, n.half_width AS other_half_width, m.alpha
     FROM made m
-    JOIN made n ON n.game_id = m.game_id AND n.minute = m.minute AND n.revision = m.revision AND n.lineage = :other
+    JOIN made n ON n.game_id = m.game_id AND n.minute = m.minute AND n.revision = m.revision
+        AND n.alpha = m.alpha AND n.lineage = :other
     JOIN standing_forecasts s ON s.game_id = m.game_id AND s.minute = m.minute AND s.revision = m.revision
     JOIN games g ON g.game_id = m.game_id
     JOIN standing_actuals a ON a.game_id = m.game_id AND a.state = 'final'
@@ -93,7 +94,7 @@ class Unshadowed:
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """Two lineages' points of one game and minute, in points, and the outcome; shapes are stored distributions."""
+    """Two lineages' points and half-widths of one game and minute, in points, and the outcome."""
 
     game_id: str
     league_date: date
@@ -102,8 +103,9 @@ class Duel:
     actual: int
     one: float
     other: float
-    one_shape: dict[str, Any]
-    other_shape: dict[str, Any]
+    one_half_width: float
+    other_half_width: float
+    alpha: float
 
 
 class ShadowStore:

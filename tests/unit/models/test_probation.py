@@ -5,17 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.probation import LEAST_PROBABILITY, MOST_A_GAME, Probation, probability, ratio
+from models.probation import MOST_A_GAME, Probation, ratio
 
 SPREADS = {18: 6.0, 21: 4.3, 23: 2.7}
-
-
-def normal(mean: float, sd: float) -> dict[str, object]:
-    """A stored distribution over whole margins."""
-    first = round(mean - 6 * sd)
-    margins = np.arange(first, round(mean + 6 * sd) + 1)
-    weights = np.exp(-0.5 * ((margins - mean) / sd) ** 2)
-    return {"first": first, "probabilities": (weights / weights.sum()).tolist()}
 
 
 def alarm_after(seed: int, games: int, lean_of_new: float) -> int | None:
@@ -24,7 +16,7 @@ def alarm_after(seed: int, games: int, lean_of_new: float) -> int | None:
         ratios = {}
         for minute, sd in SPREADS.items():
             actual = round(chance.normal(0.0, sd))
-            ratios[minute] = ratio(normal(0.0, sd), normal(lean_of_new, sd), actual)
+            ratios[minute] = ratio(0.0, lean_of_new, actual, sd)
         state = state.after(ratios)
         if state.evidence >= 100.0:
             return game
@@ -45,7 +37,7 @@ def test_a_champion_that_is_right_is_rolled_back_in_at_most_one_of_a_hundred() -
             ratios = {}
             for minute, sd in SPREADS.items():
                 actual = round(chance.normal(0.0, sd))
-                ratios[minute] = ratio(normal(1.0, sd), normal(0.0, sd), actual)
+                ratios[minute] = ratio(1.0, 0.0, actual, sd)
             state = state.after(ratios)
         return state.best >= 100.0
 
@@ -53,18 +45,15 @@ def test_a_champion_that_is_right_is_rolled_back_in_at_most_one_of_a_hundred() -
 
 
 def test_two_champions_that_say_the_same_are_no_evidence() -> None:
-    same = normal(3.0, 6.0)
     state = Probation()
     for actual in range(-20, 20):
-        state = state.after({18: ratio(same, same, actual)})
+        state = state.after({18: ratio(3.0, 3.0, actual, 6.0)})
     assert (state.games, state.evidence, state.best) == (40, 1.0, 1.0)
 
 
-def test_one_game_says_only_so_much_and_what_is_not_stored_has_the_least_probability() -> None:
-    narrow = {"first": 0, "probabilities": [1.0]}
-    assert probability(narrow, 0) == 1.0
-    assert probability(narrow, 1) == probability(narrow, -1) == LEAST_PROBABILITY
-    assert ratio(narrow, {"first": 5, "probabilities": [1.0]}, 0) == MOST_A_GAME
+def test_one_game_says_only_so_much() -> None:
+    assert ratio(0.0, 30.0, -40.0, 3.0) == pytest.approx(MOST_A_GAME)
+    assert ratio(2.0, 0.0, 1.0, 6.0) == 1.0, "midway between the points both agree as well"
 
 
 def test_a_game_seen_at_one_minute_alone_moves_that_minute_alone() -> None:

@@ -6,22 +6,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from models.paired import Comparison
-from models.promotion import Rules, Trial, beats_persistence, decide
+from models.promotion import WEIGHTS, Rules, Shadowed, Trial, beats_persistence, decide
 
-Floats = NDArray[np.float64]
 RULES = Rules()
+SPREADS = {18: 6.0, 21: 4.3, 23: 2.7}
 SKILLED = {"skill_squared_lower": 0.01}
 
 
 def trial(n: int, challenger: float = 0.0, champion: float = 0.0, persistence: float = 0.0, seed: int = 3) -> Trial:
-    """``n`` games of errors of 6 points; each forecaster is that many points off, and a little noisy of its own."""
+    """``n`` games at three minutes; each forecaster is that many points off, and a little noisy of its own."""
     chance = np.random.default_rng(seed)
-    actual = chance.normal(0.0, 6.0, n)
-    points = (lean + chance.normal(0.0, 0.5, n) for lean in (challenger, champion, persistence))
-    return Trial().after(*points, actual)
+    seen = []
+    for game in range(n):
+        for minute, sd in SPREADS.items():
+            points = (lean + chance.normal(0.0, 0.5) for lean in (challenger, champion, persistence))
+            seen.append(Shadowed(f"{game:010d}", minute, *points, actual=chance.normal(0.0, sd)))
+    return Trial().after(seen)
 
 
 def test_a_better_challenger_is_promoted_with_its_figures() -> None:
@@ -57,8 +59,34 @@ def test_few_games_and_small_gains_are_not_enough() -> None:
 
 
 def test_the_champion_itself_is_never_promoted_over_itself() -> None:
-    points, actual = np.linspace(-5.0, 5.0, 400), np.linspace(5.0, -5.0, 400)
-    assert decide(Trial().after(points, points, points, actual), SKILLED, RULES).action == "keep"
+    seen = [Shadowed(f"{game:010d}", 18, 1.0, 1.0, 1.0, float(game % 9 - 4)) for game in range(400)]
+    done = Trial().after(seen)
+    assert done.over_champion.e_value == done.champion_over.e_value == 1.0
+    assert decide(done, SKILLED, RULES).action == "keep"
+
+
+@given(cut=st.integers(0, 60))
+def test_games_in_two_batches_have_the_bits_of_one(cut: int) -> None:
+    chance = np.random.default_rng(cut)
+    games = [
+        [
+            Shadowed(f"{game:010d}", minute, *chance.normal(0.0, 6.0, 4).tolist())
+            for minute in SPREADS
+            if chance.random() < 0.8
+        ]
+        for game in range(60)
+    ]
+    whole = Trial().after([one for game in games for one in game])
+    parts = Trial()
+    for some in (games[:cut], games[cut:]):
+        parts = parts.after([one for game in some for one in game])
+    assert parts == whole
+
+
+def test_what_is_gained_is_counted_by_the_minutes_weights() -> None:
+    seen = [Shadowed("0022200001", minute, 0.0, 4.0, 0.0, 0.0) for minute in SPREADS]
+    assert Trial().after(seen).over_champion.mean_gain == pytest.approx(4.0)
+    assert sum(WEIGHTS.values()) == pytest.approx(1.0)
 
 
 COMPARED = st.builds(
@@ -71,12 +99,12 @@ COMPARED = st.builds(
 
 
 @given(
-    parts=st.tuples(COMPARED, COMPARED, COMPARED, COMPARED),
+    parts=st.tuples(COMPARED, COMPARED, COMPARED, COMPARED, COMPARED),
     skill=st.none() | st.floats(-1.0, 1.0),
     rules=st.builds(Rules, st.floats(0.001, 0.2), st.floats(0.001, 0.2), st.integers(1, 100), st.floats(0.0, 0.5)),
 )
 def test_whatever_the_figures_nothing_is_promoted_that_does_not_beat_persistence(
-    parts: tuple[Comparison, Comparison, Comparison, Comparison], skill: float | None, rules: Rules
+    parts: tuple[Comparison, Comparison, Comparison, Comparison, Comparison], skill: float | None, rules: Rules
 ) -> None:
     held_out = {} if skill is None else {"skill_squared_lower": skill}
     tried = Trial(*parts)
