@@ -24,7 +24,9 @@ from tests.e2e.conftest import HeldNight, PlayedNight
 from tests.support.night_home import Finished, finish
 from tests.support.waiting import until
 
-FLOWS = {"poll-live-games", "run-predictions", "settle-games", "recalibrate", "nightly-report"}
+FLOWS = {
+    "poll-live-games", "run-predictions", "settle-games", "recalibrate", "evaluate-challenger", "nightly-report",
+}  # fmt: skip
 MARGINS = ["2", "4", "3", "3", "5", "7", "6", "8", "9", "9", "7", "8", "10", "12", "11", "9", "8", "10"]
 
 
@@ -97,9 +99,14 @@ def test_the_nightly_reports_and_the_promotion_are_stored(store: Store, played: 
     day = played.report["league_date"]
     kinds = rows(store, "SELECT kind FROM reports WHERE league_date = :day", day=day)
     assert {"night", "evidently"} <= {kind for (kind,) in kinds}
-    assert rows(store, "SELECT alias, model_version, model_digest, previous_version FROM promotions") == [
-        ("champion", played.report["model"]["version"], played.report["model"]["digest"], None)
-    ]
+    query = "SELECT model_version, model_digest, previous_version, decided_by FROM promotions ORDER BY id"
+    first, *later = rows(store, query)
+    trained = played.report["model"]
+    assert first[:3] == (trained["version"], trained["digest"], None)
+    assert [before for _, _, before, _ in later] == [version for version, _, _, _ in (first, *later)][:-1]
+    # The night itself is learned from; who plays it again first goes back to a champion that has not seen it.
+    assert {by for _, _, _, by in later} == {"rule: recalibration", "rule: replay"}
+    assert {version for version, _, _, by in later if by == "rule: replay"} == {trained["version"]}
     stored = rows(store, "SELECT body FROM reports WHERE kind = 'night' AND league_date = :day", day=day)
     assert [body["games"] for (body,) in stored] == [played.report["games"]]
 
@@ -124,7 +131,10 @@ def test_every_deployment_of_prefect_yaml_is_there(settings: Settings) -> None:
 def test_mlflow_names_the_champion_with_its_figures_and_plots(settings: Settings, played: PlayedNight) -> None:
     with httpx.Client(base_url=f"{settings.resolved_mlflow_uri}/api/2.0/mlflow", timeout=30) as mlflow:
         wanted = {"name": settings.model_name, "alias": "champion"}
-        version = mlflow.get("/registered-models/alias", params=wanted).raise_for_status().json()["model_version"]
+        alias = mlflow.get("/registered-models/alias", params=wanted).raise_for_status().json()["model_version"]
+        parent = {tag["key"]: tag["value"] for tag in alias["tags"]}["parent_version"]
+        wanted = {"name": settings.model_name, "version": parent}
+        version = mlflow.get("/model-versions/get", params=wanted).raise_for_status().json()["model_version"]
         run = mlflow.get("/runs/get", params={"run_id": version["run_id"]}).raise_for_status().json()["run"]
         listed = mlflow.get("/artifacts/list", params={"run_id": version["run_id"], "path": "plots"}).json()["files"]
     assert version["version"] == played.report["model"]["version"]
