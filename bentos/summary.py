@@ -1,6 +1,6 @@
 """/metrics/summary: how the forecasts did, from the tables, so every worker and every restart says the same.
 
-Kept apart by source, model version, minute and nominal level: figures of different promises are never averaged. The
+Kept apart by source, line of models, minute and nominal level: figures of different promises are never averaged. The
 figures in front are those of the official minute alone.
 """
 
@@ -13,17 +13,21 @@ from sqlalchemy import text
 from models.clock import OFFICIAL_MINUTE
 from services.database import transaction
 from services.store import Store
+from services.store_shadows import SHADOW_REQUEST
 
 WINDOW_GAMES = 1000
 
 _SETTLED = text(
     """
-    SELECT source, model_version, minute, 1 - alpha AS nominal_coverage, count(*) AS games,
+    SELECT source, lineage, (array_agg(model_version ORDER BY settlement_id DESC))[1] AS model_version, minute,
+           1 - alpha AS nominal_coverage, count(*) AS games,
            avg(abs(error)) AS mae, sqrt(avg(error ^ 2)) AS rmse, avg(covered::int)::float AS coverage,
            avg(width) AS mean_width, avg(abs(persistence_error)) AS mae_persistence,
            min(league_date)::text AS first_date, max(league_date)::text AS last_date
     FROM (
         SELECT g.source, g.league_date, p.model_version, f.minute, p.alpha, p.upper - p.lower AS width,
+               s.settlement_id, coalesce((SELECT min(lineage) FROM model_versions WHERE digest = p.model_digest),
+                                         p.model_version) AS lineage,
                s.error, s.covered, s.persistence_error,
                row_number() OVER (PARTITION BY f.minute ORDER BY s.settlement_id DESC) AS place
         FROM standing_settlements s
@@ -32,11 +36,15 @@ _SETTLED = text(
         JOIN games g ON g.game_id = f.game_id
     ) settled
     WHERE place <= :window
-    GROUP BY source, model_version, minute, alpha
-    ORDER BY source, model_version, minute, alpha
+    GROUP BY source, lineage, minute, alpha
+    ORDER BY source, lineage, minute, alpha
     """
 )
-_SERVED = text("SELECT count(*) AS served, max(created_at)::text AS last_at FROM predictions")
+# Shadows are computed in the night; nobody was served them.
+_SERVED = text(
+    f"SELECT count(*) AS served, max(created_at)::text AS last_at FROM predictions"
+    f" WHERE NOT starts_with(request_id, '{SHADOW_REQUEST}')"
+)
 
 
 def summary(store: Store) -> dict[str, Any]:

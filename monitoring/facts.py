@@ -30,6 +30,7 @@ from models.clock import OFFICIAL_MINUTE
 from models.game import OFFICIAL_S
 from monitoring.rows import Facts, MinuteRow, ModelFigures, Waiting
 from monitoring.standing import (
+    LINEAGE,
     minute_query,
     official_forecasts,
     reading,
@@ -48,6 +49,7 @@ from services.schema import (
     settlements,
     ticks,
 )
+from services.store_shadows import SHADOW_REQUEST
 
 # A game of which nothing was seen for this long is over or given up, whatever its last snapshot says.
 FORGOTTEN_AFTER = timedelta(hours=4)
@@ -70,7 +72,7 @@ def read_facts(engine: Engine) -> Facts:
         return Facts(
             predictions=_pairs(connection, _predictions()),
             official=_pairs(connection, _made(official_forecasts)),
-            live=_pairs(connection, _made(forecasts)),
+            live=_pairs(connection, _made(forecasts).where(forecasts.c.role == "champion")),
             settlements={source: int(n) for source, n in connection.execute(_settlements())},
             dispositions=_pairs(connection, _dispositions()),
             active_games=active,
@@ -91,6 +93,7 @@ def _predictions() -> Select[Any]:
     return (
         select(source, predictions.c.model_version, func.count())
         .outerjoin_from(predictions, games, games.c.game_id == predictions.c.game_id)
+        .where(~predictions.c.request_id.startswith(SHADOW_REQUEST))
         .group_by(source, predictions.c.model_version)
     )
 
@@ -190,18 +193,19 @@ def _report_ages(connection: Connection) -> dict[str, float]:
 def _models(connection: Connection) -> tuple[ModelFigures, ...]:
     found: dict[tuple[str, str, float], list[Any]] = defaultdict(list)
     for row in connection.execute(settled_query(OFFICIAL_MINUTE)):
-        found[row.source, row.model_version, row.alpha].append(row)
+        found[row.source, row.lineage, row.alpha].append(row)
     return tuple(
         ModelFigures(
             source=source,
-            model_version=version,
+            lineage=lineage,
+            model_version=rows[-1].model_version,
             alpha=alpha,
             misses=tuple(not row.covered for row in rows),
             errors=tuple(float(row.actual - row.point) for row in rows),
             persistence_errors=tuple(float(row.actual - row.persistence) for row in rows),
             widths=tuple(float(row.upper - row.lower) for row in rows),
         )
-        for (source, version, alpha), rows in sorted(found.items())
+        for (source, lineage, alpha), rows in sorted(found.items())
     )
 
 
@@ -209,9 +213,9 @@ def _minutes(connection: Connection) -> dict[tuple[str, str, float], tuple[Minut
     found: dict[tuple[str, str, float], list[MinuteRow]] = defaultdict(list)
     newest = select(func.max(games.c.league_date)).join(dispositions, dispositions.c.game_id == games.c.game_id)
     recent = games.c.league_date > newest.scalar_subquery() - MINUTES_OVER_DAYS
-    query = minute_query(games.c.source, predictions.c.model_version, predictions.c.alpha).where(recent)
-    for source, version, alpha, *figures in connection.execute(query):
-        found[source, version, alpha].append(MinuteRow(*figures))
+    query = minute_query(games.c.source, LINEAGE, predictions.c.alpha).where(recent)
+    for source, lineage, alpha, *figures in connection.execute(query):
+        found[source, lineage, alpha].append(MinuteRow(*figures))
     return {key: tuple(rows) for key, rows in found.items()}
 
 

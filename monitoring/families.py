@@ -20,7 +20,7 @@ MIN_GAMES = 20
 CALIBRATION_GAMES = 1000
 ERROR_BUCKETS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30)
 Labels = TypeVar("Labels", bound=tuple[str, ...])
-MODEL_LABELS = ("source", "model_version", "level")
+MODEL_LABELS = ("source", "lineage", "level")
 MINUTE_LABELS = (*MODEL_LABELS, "minute")
 
 
@@ -48,7 +48,7 @@ def fact_families(facts: Facts) -> Iterator[Metric]:
 
 
 def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
-    """Coverage, width, error and alarm evidence of each model version at each level."""
+    """Coverage, width, error and alarm evidence of each line of models at each level, and its newest version."""
     texts = {
         "halftime_settled_games": "Settled official forecasts",
         "nba_conformal_coverage": "Share of intervals that held the outcome",
@@ -64,15 +64,25 @@ def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
     errors = HistogramMetricFamily(
         "nba_prediction_error_points", "Absolute errors of settled official forecasts", labels=MODEL_LABELS
     )
+    info = GaugeMetricFamily(
+        "halftime_model_lineage_info",
+        "Newest version of each line that forecast",
+        labels=("source", "lineage", "model_version"),
+    )
+    newest: dict[tuple[str, str], str] = {}
     for model in models:
-        labels = (model.source, model.model_version, _level(model.alpha))
+        labels = (model.source, model.lineage, _level(model.alpha))
+        newest[model.source, model.lineage] = model.model_version
         for name, value in _model_values(model).items():
             families[name].add_metric(labels, value)
         sizes = [abs(error) for error in model.errors]
         buckets = [(f"{float(edge)}", float(sum(size <= edge for size in sizes))) for edge in ERROR_BUCKETS]
         errors.add_metric(labels, [*buckets, ("+Inf", float(len(sizes)))], sum(sizes))
+    for (source, lineage), version in sorted(newest.items()):
+        info.add_metric((source, lineage, version), 1.0)
     yield from families.values()
     yield errors
+    yield info
 
 
 def minute_families(minutes: Mapping[tuple[str, str, float], Sequence[MinuteRow]]) -> Iterator[Metric]:
@@ -85,9 +95,9 @@ def minute_families(minutes: Mapping[tuple[str, str, float], Sequence[MinuteRow]
     }
     settled = GaugeMetricFamily("halftime_minute_settled_games", "Settled forecasts, by minute", labels=MINUTE_LABELS)
     families = {field: GaugeMetricFamily(name, text, labels=MINUTE_LABELS) for field, (name, text) in texts.items()}
-    for (source, version, alpha), rows in sorted(minutes.items()):
+    for (source, lineage, alpha), rows in sorted(minutes.items()):
         for row in rows:
-            labels = (source, version, _level(alpha), str(row.minute))
+            labels = (source, lineage, _level(alpha), str(row.minute))
             settled.add_metric(labels, float(row.settled))
             for field, family in families.items():
                 value = getattr(row, field)

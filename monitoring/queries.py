@@ -192,9 +192,10 @@ def _duplicates(connection: Connection, slate: ColumnElement[bool]) -> int:
         .where(slate, made.c.role == "champion"),
         select(func.count() - func.count(distinct(tuple_(settlements.c.forecast_id, actuals.c.revision))))
         .select_from(settlements)
+        .join(made, made.c.id == settlements.c.forecast_id)
         .join(actuals, actuals.c.id == settlements.c.actual_id)
         .join(games, games.c.game_id == actuals.c.game_id)
-        .where(slate),
+        .where(slate, made.c.role == "champion"),
         select(func.count())
         .select_from(made)
         .join(

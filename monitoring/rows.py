@@ -97,9 +97,11 @@ class SettledRow:
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
-    """Standing settled forecasts of one model version at one level, each tuple in order of forecast, in points."""
+    """Standing settled forecasts of one line of models at one level, each tuple in order of forecast, in points;
+    ``model_version`` is the line's newest among them."""
 
     source: str
+    lineage: str
     model_version: str
     alpha: float
     misses: tuple[bool, ...]

@@ -11,7 +11,12 @@ from sqlalchemy.sql import ColumnElement
 
 from models.clock import OFFICIAL_MINUTE
 from services.database import transaction
-from services.schema import games, predictions
+from services.schema import games, model_versions, predictions
+
+# What nightly recalibration keeps: evidence about a model goes on when its calibration is a night older. A model that
+# was registered before there was a table of versions is a line of its own.
+_KNOWN = select(func.min(model_versions.c.lineage)).where(model_versions.c.digest == predictions.c.model_digest)
+LINEAGE = func.coalesce(_KNOWN.correlate(predictions).scalar_subquery(), predictions.c.model_version)
 
 # The official forecast and its revisions: the champion's at minute 18. What stands is of every minute.
 official_forecasts = table(
@@ -51,6 +56,7 @@ def settled_query(minute: int = OFFICIAL_MINUTE) -> Select[Any]:
             games.c.source,
             forecast.minute,
             predictions.c.model_version,
+            LINEAGE.label("lineage"),
             predictions.c.alpha,
             predictions.c.pattern,
             predictions.c.point,

@@ -35,7 +35,7 @@ SELECT g.league_date FROM ticks t JOIN games g USING (game_id) ORDER BY t.seen_a
 """
 NIGHTS = """
 SELECT DISTINCT g.league_date FROM games g
-WHERE g.game_id IN (SELECT game_id FROM dispositions UNION SELECT game_id FROM forecasts)
+WHERE g.game_id IN (SELECT game_id FROM dispositions UNION SELECT game_id FROM forecasts WHERE role = 'champion')
 ORDER BY g.league_date DESC LIMIT :limit
 """
 # History lies in the same table: of a date that was played here, games of history that nobody followed are left out,

@@ -47,7 +47,7 @@ _DUPLICATES = text(
     SELECT (SELECT count(*) - count(DISTINCT (game_id, minute, revision)) FROM forecasts
             WHERE role = 'champion' AND game_id = ANY(:games))
          + (SELECT count(*) - count(DISTINCT (forecast_id, actual_id)) FROM settlements JOIN forecasts f
-            ON f.id = forecast_id WHERE f.game_id = ANY(:games))
+            ON f.id = forecast_id WHERE f.role = 'champion' AND f.game_id = ANY(:games))
     """
 )
 

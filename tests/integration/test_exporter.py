@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,7 +20,8 @@ from monitoring.exporter import make_registry, serve
 from monitoring.streams import open_redis
 from services.database import make_engine
 from services.settings import Settings
-from services.store import Store
+from services.store import ModelVersion, Store
+from tests.support.rows import forecast_row, prediction_row
 from tests.support.settled_night import NIGHT, add_forecast, add_game, add_outcome, add_tick, game_id
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -78,7 +80,9 @@ def test_counts_are_those_of_the_tables(store: Store, registry: CollectorRegistr
     assert value(found, "halftime_settlements_total", source="recorded") == 1
     assert value(found, "halftime_dispositions_total", source="recorded", disposition="forecast") == 2
     assert value(found, "halftime_dispositions_total", source="recorded", disposition="missed") == 1
-    assert value(found, "halftime_settled_games", **model, level="0.95") == 1
+    line = {"source": "recorded", "lineage": "3"}
+    assert value(found, "halftime_settled_games", **line, level="0.95") == 1
+    assert value(found, "halftime_model_lineage_info", **line, model_version="3") == 1
 
 
 def test_forecasts_of_other_minutes_leave_the_official_figures_as_they_are(
@@ -97,10 +101,11 @@ def test_forecasts_of_other_minutes_leave_the_official_figures_as_they_are(
     assert value(found, "halftime_forecasts_total", **model) == 61
     assert value(found, "halftime_official_forecasts_total", **model) == 20
     assert value(found, "halftime_settlements_total", source="recorded") == 20
-    assert value(found, "halftime_settled_games", **model, level="0.95") == 20
-    assert value(found, "nba_conformal_coverage", **model, level="0.95") == 1.0
+    line = {"source": "recorded", "lineage": "3"}
+    assert value(found, "halftime_settled_games", **line, level="0.95") == 20
+    assert value(found, "nba_conformal_coverage", **line, level="0.95") == 1.0
     assert value(found, "halftime_settlement_backlog") == 0
-    at = {minute: model | {"level": "0.95", "minute": str(minute)} for minute in (0, 7, 18)}
+    at = {minute: line | {"level": "0.95", "minute": str(minute)} for minute in (0, 7, 18)}
     assert [value(found, "halftime_minute_settled_games", **at[minute]) for minute in at] == [20, 20, 20]
     assert [value(found, "halftime_minute_coverage", **at[minute]) for minute in at] == [1.0, 0.0, 1.0]
     assert value(found, "halftime_minute_interval_mean_width_points", **at[7]) == 2.0
@@ -115,13 +120,13 @@ def test_figures_by_minute_are_of_the_newest_thirty_days(store: Store, registry:
         add_forecast(store, number)
         add_outcome(store, number, 6)
     found = samples(registry)
-    labels = {"source": "recorded", "model_version": "3", "level": "0.95"}
+    labels = {"source": "recorded", "lineage": "3", "level": "0.95"}
     assert value(found, "halftime_minute_settled_games", **labels, minute="7") == 2
     assert value(found, "halftime_settled_games", **labels) == 4
 
 
 def test_coverage_appears_with_the_twentieth_settled_game(store: Store, registry: CollectorRegistry) -> None:
-    labels = {"source": "recorded", "model_version": "3", "level": "0.95"}
+    labels = {"source": "recorded", "lineage": "3", "level": "0.95"}
     for number in range(20):
         assert value(samples(registry), "nba_conformal_coverage", **labels) is None
         add_game(store, number)
@@ -137,13 +142,58 @@ def test_coverage_appears_with_the_twentieth_settled_game(store: Store, registry
     assert value(found, "halftime_coverage_log_evidence", **labels) is not None
 
 
+def kept(store: Store, version: str, digest: str, lineage: str) -> None:
+    store.record_version(
+        ModelVersion("halftime", version, digest, lineage, None, "recalibrated", NIGHT, NIGHT, f"cal-{version}")
+    )
+
+
+def test_versions_of_one_line_are_one_stream_of_evidence(store: Store, registry: CollectorRegistry) -> None:
+    for version, digest in (("3", "ab" * 32), ("4", "cd" * 32)):
+        kept(store, version, digest, "1234567890abcdef")
+    for number in range(20):
+        add_game(store, number)
+        version, digest = ("3", "ab" * 32) if number < 12 else ("4", "cd" * 32)
+        add_forecast(store, number, model_version=version, model_digest=digest)
+        add_outcome(store, number, 6)
+    found = samples(registry)
+    line = {"source": "recorded", "lineage": "1234567890abcdef"}
+    assert value(found, "halftime_settled_games", **line, level="0.95") == 20
+    assert value(found, "nba_conformal_coverage", **line, level="0.95") == 1.0
+    assert value(found, "halftime_minute_settled_games", **line, level="0.95", minute="18") == 20
+    assert value(found, "halftime_model_lineage_info", **line, model_version="4") == 1
+
+
+def test_shadows_change_no_figure(store: Store, registry: CollectorRegistry) -> None:
+    for number in range(20):
+        add_game(store, number)
+        add_forecast(store, number)
+        add_outcome(store, number, 6)
+    before = samples(registry)
+    duplicates = store.night(NIGHT).duplicates
+    for number in range(20):
+        made = prediction_row(
+            game_id=game_id(number), point=-40.0, lower=-41.0, upper=-39.0, model_version="9", model_digest="ef" * 32,
+            request_id=f"shadow:{game_id(number)}:18:0:9", id=uuid4(),
+        )  # fmt: skip
+        assert store.record_shadow(made, forecast_row(game_id=game_id(number)))
+        assert store.settle(game_id(number)) == []
+    still = ("nba_", "halftime_")
+    after = samples(registry)
+    changing = ("seconds", "created")
+    assert {k: v for k, v in after.items() if k[0].startswith(still) and not any(c in k[0] for c in changing)} == {
+        k: v for k, v in before.items() if k[0].startswith(still) and not any(c in k[0] for c in changing)
+    }
+    assert store.night(NIGHT).duplicates == duplicates == 0
+
+
 def test_a_corrected_outcome_is_scored_once(store: Store, registry: CollectorRegistry) -> None:
     add_game(store, 0)
     add_forecast(store, 0)
     add_outcome(store, 0, 6, state="provisional")
     add_outcome(store, 0, 8)
     found = samples(registry)
-    labels = {"source": "recorded", "model_version": "3", "level": "0.95"}
+    labels = {"source": "recorded", "lineage": "3", "level": "0.95"}
     assert value(found, "halftime_settlements_total", source="recorded") == 2
     assert value(found, "halftime_settled_games", **labels) == 1
     assert value(found, "nba_prediction_error_points_sum", **labels) == 3.5

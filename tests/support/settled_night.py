@@ -48,7 +48,7 @@ def add_tick(
 
 def add_forecast(
     store: Store, number: int, *, revision: int = 0, pattern: tuple[int, ...] = (1,) * 17 + (4,), point: float = 4.5,
-    half_width: float = 11.5, model_version: str = "3",
+    half_width: float = 11.5, model_version: str = "3", model_digest: str = DIGEST * 2,
 ) -> str:  # fmt: skip
     """A forecast, the official one unless the pattern is of another minute; it took 40, 25 and a few ms on its way.
 
@@ -60,7 +60,8 @@ def add_forecast(
         minute=len(pattern), pattern=tuple(map(float, pattern)), home=TEAMS[2 * number % 16],
         away=TEAMS[(2 * number + 1) % 16], context={},
         alpha=0.05, point=point, lower=point - half_width, upper=point + half_width, components={},
-        model_version=model_version, model_digest=DIGEST * 2, calibration_id="c1", code_version="test", created_at=now,
+        model_version=model_version, model_digest=model_digest, calibration_id="c1", code_version="test",
+        created_at=now,
     )  # fmt: skip
     row = ForecastRow(
         game_id=game_id(number), minute=len(pattern), revision=revision, tick_digest=DIGEST,

@@ -23,6 +23,7 @@ from monitoring.streams import GroupFacts, StreamFacts
 def figures(n: int, misses: int = 0, **changes: object) -> ModelFigures:
     fields = {
         "source": "recorded",
+        "lineage": "3",
         "model_version": "3",
         "alpha": 0.05,
         "misses": (True,) * misses + (False,) * (n - misses),
@@ -54,7 +55,12 @@ def test_evidence_is_there_from_the_first_game() -> None:
 
 
 def test_versions_levels_and_leagues_are_never_mixed() -> None:
-    models = (figures(20), figures(20, model_version="4"), figures(20, alpha=0.2), figures(20, source="simulated"))
+    models = (
+        figures(20),
+        figures(20, lineage="4", model_version="4"),
+        figures(20, alpha=0.2),
+        figures(20, source="simulated"),
+    )
     labels = {
         tuple(sample.labels.values())
         for family in model_families(models)
