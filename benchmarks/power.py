@@ -17,8 +17,10 @@ from benchmarks.table import Row, say, show
 from benchmarks.timing import Floats
 from models.paired import gains_of, log_mean, log_wealths
 from models.probation import MOST_A_GAME
+from models.promotion import Rules
 
 SIGMA, SEED, RUNS = 6.0, 11, 400
+ENOUGH = 2.0 / Rules().promote_alpha
 GAINS, SPREADS = (0.05, 0.1, 0.3, 0.5), (1.0, 2.0)
 SEASONS, SEASON = 1000, 1230
 LEANS, MINUTES, EVIDENCE = (1.0, 1.5, 2.0), (6.0, 4.3, 2.7), 100.0
@@ -52,7 +54,7 @@ def _power() -> list[Row]:
             found = []
             for start in range(0, RUNS, 50):
                 gains, bounds = _pair(chance, (min(50, RUNS - start), horizon), gain, spread)
-                over = log_mean(log_wealths(gains, bounds)) >= math.log(20.0)
+                over = log_mean(log_wealths(gains, bounds)) >= math.log(ENOUGH)
                 found += np.where(over.any(axis=-1), over.argmax(axis=-1) + 1, horizon).tolist()
             group = f"games needed, points {spread:g} apart"
             rows.append(Row(group, f"{gain} points of MAE: median", float(np.median(found)), "games"))
@@ -69,7 +71,7 @@ def _null() -> list[Row]:
         shape = (SEASONS, SEASON)
         actual = chance.standard_t(3, shape) * 3.5 if heavy else chance.normal(0.0, SIGMA, shape)
         points = [chance.normal(0.0, 1.0, shape) for _ in range(2)]
-        wrong = log_mean(log_wealths(*gains_of(points[0], points[1], actual))).max(axis=-1) >= math.log(20.0)
+        wrong = log_mean(log_wealths(*gains_of(points[0], points[1], actual))).max(axis=-1) >= math.log(ENOUGH)
         rows.append(
             Row("equal challengers, looked at after every game", name, 100.0 * float(wrong.mean()), "% promoted")
         )

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 
 from bentos.answering import ServedModel
 from services.telemetry import mask_secrets
 
+Find = Callable[[str], ServedModel]
+"""The model with a digest. Raises LookupError when it cannot be had."""
+
 Load = Callable[[ServedModel | None], ServedModel]
 """Given the model in use (None at first), the model to use now: the same object when nothing changed."""
+
+# Former champions that games of tonight may still have to be asked of; each holds its history in memory.
+KEPT = 3
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +31,13 @@ class NoModelError(RuntimeError):
     """No model has been loaded yet."""
 
 
+def nobody(digest: str) -> ServedModel:
+    """Finds no model."""
+    raise LookupError(f"no model with the digest {digest} is here")
+
+
 class Champion:
-    """Holds the served model and keeps it fresh in a daemon thread."""
+    """Holds the served model and keeps it fresh in a daemon thread; the last few it served can still be asked."""
 
     def __init__(
         self,
@@ -34,7 +46,13 @@ class Champion:
         refresh_s: float = 10.0,
         retry_s: float = 1.0,
         on_change: Callable[[ServedModel | None, ServedModel], None] = lambda _old, _new: None,
+        on_look: Callable[[str | None], None] = lambda _trouble: None,
+        find: Find = nobody,
     ) -> None:
+        self._find = find
+        self._on_look = on_look
+        self._kept: OrderedDict[str, ServedModel] = OrderedDict()
+        self._keeping = threading.Lock()
         self._load = load
         self._on_change = on_change
         self._refresh_s = refresh_s
@@ -51,6 +69,26 @@ class Champion:
         if model is None:
             raise NoModelError("No model is loaded yet: /health has the reason")
         return model
+
+    def of(self, digest: str) -> ServedModel:
+        """The model with this digest, which need not be champion any more. Raises LookupError, NoModelError."""
+        model = self.model
+        if model.digest == digest:
+            return model
+        with self._keeping:
+            kept = self._kept.get(digest)
+            if kept is not None:
+                self._kept.move_to_end(digest)
+                return kept
+        found = self._find(digest)
+        self._keep(found)
+        return found
+
+    def _keep(self, model: ServedModel) -> None:
+        with self._keeping:
+            self._kept[model.digest] = model
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
 
     @property
     def current(self) -> ServedModel | None:
@@ -79,12 +117,16 @@ class Champion:
             if trouble != self._trouble:
                 log.warning("champion not loaded: %s: %s", type(error).__name__, trouble)
             self._trouble = trouble
+            self._on_look(trouble)
             return
         if model is not self._model:
             self._on_change(self._model, model)
+            if self._model is not None:
+                self._keep(self._model)
             log.info("serving version %s, digest %s, from %s", model.version, model.digest, model.origin)
         self._model = model
         self._trouble = ""
+        self._on_look(None)
 
     def _run(self) -> None:
         while True:

@@ -25,6 +25,7 @@ MAX_LEVELS = 10
 GAME_ID = r"^00[1-6][0-9]{7}$"
 TRICODE = r"^[A-Z]{3}$"
 KEPT_OF_DISTRIBUTION = ("first", "probabilities", "intervals")
+DIGEST = r"^[0-9a-f]{64}$"
 REQUEST_ID = r"^[A-Za-z0-9._:-]{1,128}$"
 PREDICTIONS = UUID("5bd2d7f1-6c0c-5e0e-9f3b-8d3f5a1c7e11")
 
@@ -42,6 +43,7 @@ Level = Annotated[float, Field(gt=0, lt=1)]
 GameId = Annotated[str, Field(pattern=GAME_ID, description="NBA game id: 00, 1 to 6, then seven digits")]
 Tricode = Annotated[str, Field(pattern=TRICODE, description="three capital letters, as BOS")]
 LeagueDate = Annotated[dt.date, BeforeValidator(_day)]
+Digest = Annotated[str, Field(pattern=DIGEST)]
 RequestId = Annotated[str, Field(pattern=REQUEST_ID, description="1 to 128 letters, digits or . _ : -")]
 
 
@@ -88,6 +90,9 @@ class PredictRequest(Request):
     )
     levels: list[Level] = Field(
         default_factory=list, max_length=MAX_LEVELS, description="further intervals: 0.99 asks for a 99% interval"
+    )
+    model_digest: Digest | None = Field(
+        default=None, description="answer with the model of this digest: a game keeps the one of its first forecast"
     )
     request_id: RequestId | None = None
 
@@ -202,6 +207,7 @@ _PATTERNS: Mapping[str, str] = {
     "game_id": "must be an NBA game id: 00, a digit 1 to 6, then seven digits, as 0022200776",
     "home": "must be a team's three capital letters, as BOS",
     "away": "must be a team's three capital letters, as BOS",
+    "model_digest": "must be a model's digest, 64 hex digits, as answers carry it",
     "request_id": "must be 1 to 128 letters, digits or . _ : -",
 }
 

@@ -11,11 +11,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from bentos.answering import answer, code_version
-from bentos.champion import Champion, Load
+from bentos.answering import ServedModel, answer, code_version
+from bentos.champion import Champion, Find, Load, nobody
 from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused, identify, prediction_row
 from bentos.database import Database
-from bentos.instruments import PREDICTIONS, forget_dead_workers, observe_model, observe_spool
+from bentos.instruments import PREDICTIONS, forget_dead_workers, observe_look, observe_model, observe_spool
 from models.clock import OFFICIAL_MINUTE
 from services.answer import Prediction, Problem, Recorded
 from services.idempotency import Answers, KeyReusedError
@@ -30,12 +30,14 @@ ANSWERS = "answers-2.sqlite"
 class Engine:
     """One a worker process."""
 
-    def __init__(self, settings: Settings, load: Load) -> None:
+    def __init__(self, settings: Settings, load: Load, find: Find = nobody) -> None:
         folder = settings.home / "spool"
         self.database = Database(settings)
         self.spool = Spool(folder, self.database.insert, observe=observe_spool)
         self.answers = Answers(folder / ANSWERS)
-        self.champion = Champion(load, on_change=observe_model)
+        self.champion = Champion(
+            load, refresh_s=settings.champion_poll_s, on_change=observe_model, on_look=observe_look, find=find
+        )
 
     def start(self) -> None:
         """Load the model and drain the spool, both in threads of their own."""
@@ -55,7 +57,7 @@ class Engine:
 
         Raises RequestRefused (400, 409), NoModelError, SpoolError, AnswersUnavailableError, BrokenForecast.
         """
-        model = self.champion.model
+        model = self._model(request)
         request_id, prediction_id = identify(request, key)
         named = key is not None or request.request_id is not None
         fingerprint = _fingerprint(request)
@@ -76,6 +78,18 @@ class Engine:
         self.spool.append(prediction_row(request, given))
         PREDICTIONS.labels(str(given.minute)).inc()
         return first
+
+    def _model(self, request: PredictRequest) -> ServedModel:
+        """The champion, or the model that the request names. Raises RequestRefused (404), NoModelError."""
+        if request.model_digest is None:
+            return self.champion.model
+        try:
+            return self.champion.of(request.model_digest)
+        except LookupError as error:
+            problem = "names a model that cannot be had: leave it out to ask the champion"
+            raise RequestRefused(
+                404, f"model_digest {problem} ({error}).", [Problem(field="model_digest", problem=problem)]
+            ) from error
 
     async def record_actual(self, request: RecordActualRequest) -> Recorded:
         """Record an outcome and settle. Raises RequestRefused (404, 409), DatabaseDownError."""

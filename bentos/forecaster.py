@@ -27,7 +27,7 @@ from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused
 from bentos.database import DatabaseDownError
 from bentos.edge import ARRIVAL, Edge, error_response
 from bentos.engine import Engine, sentence
-from bentos.loading import loader
+from bentos.loading import finder, loader
 from bentos.pages import pages
 from services.answer import Prediction, Recorded
 from services.idempotency import AnswersUnavailableError
@@ -58,7 +58,7 @@ class Forecaster:
         die_with_server()
         configure_logging(get_settings().log_level)
         _no_access_log()
-        self.engine = Engine(get_settings(), loader(get_settings()))
+        self.engine = Engine(get_settings(), loader(get_settings()), finder(get_settings()))
         self.engine.start()
 
     @bentoml.api(route="/predict", output_spec=Prediction)

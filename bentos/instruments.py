@@ -52,6 +52,10 @@ SPOOL_REJECTED = Gauge("halftime_spool_rejected_rows", "Rows the database refuse
 MODEL = Gauge(
     "halftime_model_info", "1 for the version being served", ["version", "digest"], multiprocess_mode="livemax"
 )
+SWAPS = Counter("halftime_model_swaps_total", "Models that took the place of another")
+REFUSED = Gauge(
+    "halftime_model_refused", "1 while the registry's champion cannot be loaded", multiprocess_mode="livemax"
+)
 
 
 def observe_request(path: str, method: str, code: int, seconds: float) -> None:
@@ -65,7 +69,13 @@ def observe_model(old: ServedModel | None, new: ServedModel) -> None:
     """Show which version is being served."""
     if old is not None:
         MODEL.labels(old.version, old.digest).set(0)
+        SWAPS.inc()
     MODEL.labels(new.version, new.digest).set(1)
+
+
+def observe_look(trouble: str | None) -> None:
+    """Show whether the last look for a champion found one that can be served."""
+    REFUSED.set(0 if trouble is None else 1)
 
 
 def observe_spool(stats: SpoolStats) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -9,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from bentos.answering import ServedModel
-from bentos.champion import Load
-from models.bundle import load_bundle, read_manifest
+from bentos.champion import Find, Load, nobody
+from models.bundle import BundleError, load_bundle, read_manifest
 from services.registry import LoadedBundle, NoSuchVersion, Registry, RegistryError
 from services.settings import Settings
 
 CHAMPION = "champion"
+REFUSED_S = 120.0
 
 
 def loader(settings: Settings) -> Load:
@@ -22,6 +25,22 @@ def loader(settings: Settings) -> Load:
     if settings.bundle is not None:
         return from_folder(settings.bundle)
     return from_registry(lambda: Registry(settings.resolved_mlflow_uri, settings.model_name, settings.home / "models"))
+
+
+def finder(settings: Settings) -> Find:
+    """A function that finds a registered model by its digest."""
+    if settings.bundle is not None:
+        return nobody
+    opened = cache(lambda: Registry(settings.resolved_mlflow_uri, settings.model_name, settings.home / "models"))
+
+    def find(digest: str) -> ServedModel:
+        try:
+            version = opened().of_digest(digest)
+            return ServedModel(version.version, digest, opened().fetch_digest(digest), "the registry")
+        except (RegistryError, BundleError) as error:
+            raise LookupError(str(error)) from error
+
+    return find
 
 
 def from_folder(folder: Path) -> Load:
@@ -45,6 +64,7 @@ def from_registry(open_registry: Callable[[], Registry]) -> Load:
     loaded is an error, and the model in use stays in use.
     """
     opened = cache(open_registry)
+    refused: dict[str, tuple[float, str]] = {}
 
     def load(current: ServedModel | None) -> ServedModel:
         registry = opened()
@@ -53,13 +73,19 @@ def from_registry(open_registry: Callable[[], Registry]) -> Load:
                 champion = registry.get(CHAMPION)
                 if (champion.version, champion.digest) == (current.version, current.digest):
                     return replace(current, note=None) if current.note else current
+                at, why = refused.get(champion.digest, (-math.inf, ""))
+                if time.monotonic() - at < REFUSED_S:
+                    raise RegistryError(why)
             loaded = registry.fetch(CHAMPION)
         except NoSuchVersion as error:
             raise RegistryError(
                 f"no champion of {registry.model_name} is registered: run `./halftime train`"
             ) from error
         if loaded.stale and current is not None:
-            raise RegistryError(loaded.reason or "the new champion cannot be loaded")
+            why = loaded.reason or "the new champion cannot be loaded"
+            # What was refused once is not downloaded again every few seconds.
+            refused[champion.digest] = (time.monotonic(), why)
+            raise RegistryError(why)
         return _served(loaded)
 
     return load

@@ -35,6 +35,7 @@ class Forecaster(Protocol):
         minute: int | None,
         date: LeagueDate | None,
         possession: HasBall | None,
+        model_digest: str | None,
         request_id: str | None,
     ) -> Prediction: ...
 
@@ -66,6 +67,7 @@ class ForecastIssuer:
     ) -> None:
         self._forecaster, self._store, self._alpha, self._now = forecaster, store, alpha, now
         self._brief = brief or forecaster
+        self._kept: dict[str, str] = {}
 
     def issue(
         self, tick: Tick, pattern: tuple[int, ...], *, minute: int = OFFICIAL_MINUTE, revision: int = 0
@@ -99,12 +101,35 @@ class ForecastIssuer:
         try:
             return request, self._send(request)
         except ForecasterRefused as error:
-            # A team that the ratings do not know yet: a forecast without ratings beats none.
-            log.warning("asking again without the teams", game_id=tick.game_id, minute=minute, error=str(error))
-            unrated = request.model_copy(
-                update={"home": None, "away": None, "request_id": f"{request.request_id}:unrated"}
-            )
-            return unrated, self._send(unrated)
+            if request.model_digest is not None:
+                # The model of its first forecast is gone: the game goes on with the champion, and every row says so.
+                log.warning("asking the champion", game_id=tick.game_id, minute=minute, error=str(error))
+                request = request.model_copy(
+                    update={"model_digest": None, "request_id": f"{request.request_id}:unpinned"}
+                )
+                return self._unpinned(request)
+            return self._unrated(request, error)
+
+    def _unpinned(self, request: PredictRequest) -> tuple[PredictRequest, Prediction]:
+        try:
+            return request, self._send(request)
+        except ForecasterRefused as error:
+            return self._unrated(request, error)
+
+    def _unrated(self, request: PredictRequest, error: ForecasterRefused) -> tuple[PredictRequest, Prediction]:
+        # A team that the ratings do not know yet: a forecast without ratings beats none.
+        log.warning("asking again without the teams", game_id=request.game_id, minute=request.minute, error=str(error))
+        unrated = request.model_copy(update={"home": None, "away": None, "request_id": f"{request.request_id}:unrated"})
+        return unrated, self._send(unrated)
+
+    def _model_of(self, game_id: str) -> str | None:
+        """A game keeps one model from its first forecast to its settlement, whatever is promoted meanwhile."""
+        if game_id not in self._kept:
+            first = self._store.first_model(game_id)
+            if first is None:
+                return None
+            self._kept[game_id] = first
+        return self._kept[game_id]
 
     def _request(self, tick: Tick, pattern: tuple[int, ...], minute: int, revision: int) -> PredictRequest:
         ball = possession(tick.snapshot, minute)
@@ -117,6 +142,7 @@ class ForecastIssuer:
             minute=minute,
             date=tick.league_date,
             possession=_HAS_BALL.get(ball),
+            model_digest=self._model_of(tick.game_id),
             request_id=live_request_id(tick.game_id, minute, revision, pattern, ball),
         )
 
@@ -131,5 +157,6 @@ class ForecastIssuer:
             minute=request.minute,
             date=request.date,
             possession=request.possession,
+            model_digest=request.model_digest,
             request_id=request.request_id,
         )

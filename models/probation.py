@@ -16,8 +16,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from models.promotion import WEIGHTS
+
 # What one game may say at most: a single odd outcome shall not decide.
 MOST_A_GAME = 100.0
+MINUTES = tuple(WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,9 @@ class Probation:
     @property
     def evidence(self) -> float:
         """That the champion before knew better; its expected value is at most 1 if the new one is right."""
-        values = [math.exp(min(log, 700.0)) for _, log in self.logs]
-        return sum(values) / len(values) if values else 1.0
+        logs = dict(self.logs)
+        # A minute that was not seen yet has bet nothing.
+        return sum(math.exp(min(logs.get(minute, 0.0), 700.0)) for minute in MINUTES) / len(MINUTES)
 
 
 def ratio(before: float, new: float, actual: float, sd: float) -> float:

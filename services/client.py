@@ -71,14 +71,16 @@ def predict_body(
     possession: HasBall | None = None,
     above: Sequence[float] = (),
     levels: Sequence[float] = (),
+    model_digest: str | None = None,
     request_id: str | None = None,
 ) -> dict[str, Any]:
     """The body of POST /predict; ``pattern`` is margin(1)..margin(m), home minus away, m = ``minute`` or 18.
 
     ``date`` is the league date, ``possession`` who has the ball. ``above`` asks for P(halftime margin > x), ``levels``
-    for further intervals, as 0.99.
+    for further intervals, as 0.99; ``model_digest`` names the model to answer, unset the champion.
     """
     fields = {"game_id": game_id, "home": home, "away": away, "minute": minute, "possession": possession}
+    fields["model_digest"] = model_digest
     fields["date"] = date.isoformat() if date is not None else None
     body: dict[str, Any] = {"pattern": list(pattern), "alpha": alpha, "request_id": request_id or str(uuid4())}
     body |= {name: list(asked) for name, asked in (("above", above), ("levels", levels)) if asked}

@@ -113,6 +113,13 @@ class Registry:
         self._cache.remember(alias_or_version, version)
         return LoadedBundle(version, ensemble, self._cache.place(version.digest))
 
+    def of_digest(self, digest: str) -> Version:
+        """The version with this digest. Raises NoSuchVersion, RegistryUnavailable."""
+        found = next((version for version in self._http.versions() if version.digest == digest), None)
+        if found is None:
+            raise NoSuchVersion(f"{self.model_name} has no version with digest {digest}")
+        return found
+
     def fetch_digest(self, digest: str) -> Ensemble:
         """Exactly the model with this digest, whatever its number is, from this disk when it is there.
 

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     archive_index_url: str = "https://raw.githubusercontent.com/shufinskiy/nba_data/main/list_data.txt"
 
     # Models
+    champion_poll_s: float = Field(default=10.0, gt=0, description="seconds between two looks for a new champion")
     registered_model: str | None = Field(
         default=None, description="name of the registered model; unset: halftime, or halftime-simulated"
     )

@@ -49,6 +49,12 @@ _CHAMPIONS = text(
     WHERE game_id = :game_id AND minute = :minute AND revision = :revision AND role = 'champion'
     """
 )
+_FIRST_MODEL = text(
+    """
+    SELECT p.model_digest FROM forecasts f JOIN predictions p ON p.id = f.prediction_id
+    WHERE f.game_id = :game_id AND f.role = 'champion' ORDER BY f.id LIMIT 1
+    """
+)
 
 
 class ForecastStore:
@@ -120,6 +126,12 @@ class ForecastStore:
         with transaction(self.engine) as connection:
             found = connection.execute(_LATEST, {"game_id": game_id, "minute": minute}).mappings().one_or_none()
         return None if found is None else standing_from(found)
+
+    def first_model(self, game_id: str) -> str | None:
+        """The digest of the model that made the game's first forecast, which it keeps; None before that."""
+        with transaction(self.engine) as connection:
+            found = connection.execute(_FIRST_MODEL, {"game_id": game_id}).scalar_one_or_none()
+        return None if found is None else str(found)
 
     def record_missed(self, game_id: str, reason: str) -> str:
         """Record that no forecast was made in time; the disposition that stands. Raises UnknownGame."""

@@ -131,10 +131,7 @@ def test_every_deployment_of_prefect_yaml_is_there(settings: Settings) -> None:
 def test_mlflow_names_the_champion_with_its_figures_and_plots(settings: Settings, played: PlayedNight) -> None:
     with httpx.Client(base_url=f"{settings.resolved_mlflow_uri}/api/2.0/mlflow", timeout=30) as mlflow:
         wanted = {"name": settings.model_name, "alias": "champion"}
-        alias = mlflow.get("/registered-models/alias", params=wanted).raise_for_status().json()["model_version"]
-        parent = {tag["key"]: tag["value"] for tag in alias["tags"]}["parent_version"]
-        wanted = {"name": settings.model_name, "version": parent}
-        version = mlflow.get("/model-versions/get", params=wanted).raise_for_status().json()["model_version"]
+        version = mlflow.get("/registered-models/alias", params=wanted).raise_for_status().json()["model_version"]
         run = mlflow.get("/runs/get", params={"run_id": version["run_id"]}).raise_for_status().json()["run"]
         listed = mlflow.get("/artifacts/list", params={"run_id": version["run_id"], "path": "plots"}).json()["files"]
     assert version["version"] == played.report["model"]["version"]
@@ -245,10 +242,12 @@ def test_training_again_gives_the_version_there_is(
     summary = printed(finish(held.training, 300.0))
     assert (summary["version"], summary["digest"]) == tuple(played.report["model"].values())
     assert not summary["promoted"]
-    assert rows(store, "SELECT count(*) FROM promotions") == [(1,)]
+    assert rows(store, "SELECT count(*) FROM promotions WHERE reason LIKE '%trained%'") == [(1,)]
+    kinds = rows(store, "SELECT version, kind FROM model_versions ORDER BY version")
+    assert kinds == [("1", "trained"), ("2", "recalibrated")]
     asked = {"filter": f"name='{settings.model_name}'"}
     found = httpx.get(f"{settings.resolved_mlflow_uri}/api/2.0/mlflow/model-versions/search", params=asked, timeout=30)
-    assert len(found.json()["model_versions"]) == 1
+    assert len(found.json()["model_versions"]) == 2
 
 
 def test_the_night_shown_again_is_the_same_needs_no_training_and_leaves_nothing(

@@ -83,3 +83,49 @@ def test_thread_tries_until_it_has_a_model_then_looks_for_new_ones_until_closed(
     assert enough.wait(10)
     champion.close()
     assert int(champion.model.version) >= 5
+
+
+def test_a_former_champion_can_still_be_asked_and_only_a_few_are_kept() -> None:
+    looked_for: list[str] = []
+
+    def find(digest: str) -> ServedModel:
+        looked_for.append(digest)
+        if digest == "gone":
+            raise LookupError("gone")
+        return model(digest[0])
+
+    current = iter(range(1, 9))
+    champion = Champion(lambda _: model(str(next(current))), find=find)
+    with pytest.raises(NoModelError):
+        champion.of("11111111")
+    for _ in range(6):
+        champion.refresh()
+    assert champion.of("66666666") is champion.model
+    assert [champion.of(number * 8).version for number in "5435"] == ["5", "4", "3", "5"]
+    assert looked_for == []
+    assert champion.of("11111111").version == "1"
+    assert looked_for == ["11111111"], "what is not kept any more is looked for, once"
+    assert champion.of("11111111").version == "1"
+    assert looked_for == ["11111111"]
+    with pytest.raises(LookupError):
+        champion.of("gone")
+    alone = Champion(lambda _: model("1"))
+    alone.refresh()
+    with pytest.raises(LookupError, match="is here"):
+        alone.of("22222222")
+
+
+def test_every_look_tells_whether_there_is_trouble() -> None:
+    answers: list[ServedModel | Exception] = [model("1"), ConnectionError("down"), model("1")]
+    told: list[str | None] = []
+
+    def load(_: ServedModel | None) -> ServedModel:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    champion = Champion(load, on_look=told.append)
+    for _ in range(3):
+        champion.refresh()
+    assert told == [None, "down", None]

@@ -28,7 +28,7 @@ REQUEST = PredictRequest(pattern=[1.0] * 18)
 
 
 def served(version: str) -> ServedModel:
-    return ServedModel(version, version * 8, SMALL, "a test")
+    return ServedModel(version, version * 64, SMALL, "a test")
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_a_request_with_all_its_fields_is_answered_and_kept(engine: Engine, tmp_
         "pattern": [1.0] * 18, "minute": 18, "alpha": 0.1, "home": "BOS", "away": "NYK", "game_id": "0022190001",
         "date": "2022-01-28", "possession": "away", "above": [-3, 5.5], "levels": [0.6], "request_id": "all:1",
     }  # fmt: skip
+    fields["model_digest"] = engine.champion.model.digest
     assert set(fields) == set(PredictRequest.model_fields)
     request = read_request(PredictRequest, json.dumps(fields).encode())
     body = engine.predict(request, None)
@@ -173,3 +174,21 @@ async def test_missing_local_database_is_told_so(tmp_path: Path) -> None:
     database = Database(Settings(home=tmp_path, database_url=None))
     with pytest.raises(DatabaseDownError, match="cannot be reached"):
         await database.call(lambda store: store.ping())
+
+
+def test_a_model_that_cannot_be_had_is_refused_by_its_field(engine: Engine) -> None:
+    request = REQUEST.model_copy(update={"model_digest": "9" * 64})
+    with pytest.raises(RequestRefused, match="model_digest names a model that cannot be had") as refused:
+        engine.predict(request, None)
+    assert (refused.value.status, refused.value.problems[0].field) == (404, "model_digest")
+
+
+def test_a_request_that_names_the_champion_before_is_answered_by_it(settings: Settings) -> None:
+    versions = iter("12")
+    engine = Engine(settings, lambda current: served(next(versions)))
+    for _ in range(2):
+        engine.champion.refresh()
+    named = REQUEST.model_copy(update={"model_digest": "1" * 64})
+    said = [json.loads(engine.predict(request, None))["model_version"] for request in (REQUEST, named)]
+    engine.close()
+    assert said == ["2", "1"]

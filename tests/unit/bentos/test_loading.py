@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -38,6 +39,8 @@ class FakeRegistry:
 
     def fetch(self, name: str) -> LoadedBundle:
         self.fetches += 1
+        if self.stale and self.champion and self.champion.digest == "f" * 64:
+            return LoadedBundle(version(self, "1"), ENSEMBLE, self.folder, True, self.stale)
         if self.stale is None:
             self.get(name)
         assert self.champion is not None
@@ -103,3 +106,16 @@ def test_folder_is_checked_and_read_again_only_when_it_changed(tmp_path: Path) -
     first = serve(None)
     assert first.version == f"folder-{first.digest[:12]}"
     assert serve(first) is first
+
+
+def test_a_champion_that_was_refused_is_not_downloaded_again_at_every_look(registry: FakeRegistry) -> None:
+    registry.champion = version(registry, "1")
+    look = from_registry(lambda: cast(Registry, registry))
+    first = look(None)
+    registry.champion, registry.stale = replace(version(registry, "2"), digest="f" * 64), "version 2 was refused"
+    for _ in range(4):
+        with pytest.raises(RegistryError, match="version 2 was refused"):
+            look(first)
+    assert registry.fetches == 2
+    registry.champion, registry.stale = version(registry, "3"), None
+    assert look(replace(first, digest="0" * 64)).version == "3", "another one is tried at once"

@@ -58,4 +58,8 @@ def test_one_game_says_only_so_much() -> None:
 
 def test_a_game_seen_at_one_minute_alone_moves_that_minute_alone() -> None:
     state = Probation().after({18: 2.0, 23: 4.0}).after({18: 2.0})
-    assert (state.games, state.evidence) == (2, pytest.approx((4.0 + 4.0) / 2))
+    assert (state.games, state.evidence) == (2, pytest.approx((4.0 + 1.0 + 4.0) / 3))
+    late = Probation()
+    for _ in range(50):
+        late = late.after({18: 0.9, 21: 0.9})
+    assert late.after({18: 0.9, 21: 0.9, 23: 1.0}).evidence < 0.35, "a minute that joins late brings no fresh wealth"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.paired import Comparison
-from models.promotion import WEIGHTS, Rules, Shadowed, Trial, beats_persistence, decide
+from models.promotion import WEIGHTS, Rules, Shadowed, Trial, decide
 
 RULES = Rules()
 SPREADS = {18: 6.0, 21: 4.3, 23: 2.7}
@@ -45,15 +45,20 @@ def test_a_challenger_that_loses_to_persistence_is_rejected_however_bad_the_cham
 
 
 def test_without_being_shown_to_beat_persistence_a_better_challenger_goes_on_in_its_shadow() -> None:
-    better = trial(600, champion=2.5)
-    done = decide(better, {"skill_squared_lower": -0.01}, RULES)
-    assert (done.action, done.reasons) == ("keep", ("it is not shown to beat persistence",))
+    better = trial(600, champion=2.5, persistence=0.3)
+    for unshown in ({"skill_squared_lower": -0.01}, {}):
+        done = decide(better, unshown, RULES)
+        assert (done.action, done.reasons) == ("keep", ("it is not shown to beat persistence",))
     assert decide(better, SKILLED, RULES).action == "promote"
+    behind = decide(trial(600, challenger=0.3, champion=2.5), SKILLED, RULES)
+    assert behind.reasons == ("it is not shown to beat persistence",), "it errs more than persistence in its shadow"
+    seen = [Shadowed(f"{game:010d}", 23, 0.0, 9.0, 9.0, 0.0) for game in range(200)]
+    assert "0 games compared at minute 18" in decide(Trial().after(seen), SKILLED, RULES).reasons[0]
 
 
 def test_few_games_and_small_gains_are_not_enough() -> None:
     clear = trial(25, champion=12.0, persistence=12.0)
-    assert decide(clear, SKILLED, RULES).reasons == ("25 games compared, 30 needed",)
+    assert decide(clear, SKILLED, RULES).reasons == ("25 games compared at minute 18, 30 needed",)
     done = decide(trial(600, champion=2.5, persistence=3.0), SKILLED, Rules(min_gain=2.0))
     assert "2 needed" in done.reasons[0]
 
@@ -110,9 +115,13 @@ def test_whatever_the_figures_nothing_is_promoted_that_does_not_beat_persistence
     tried = Trial(*parts)
     done = decide(tried, held_out, rules)
     if done.action == "promote":
-        assert beats_persistence(tried, held_out, rules)
-        assert tried.over_champion.best_e_value >= 1.0 / rules.promote_alpha
-        assert tried.over_champion.n >= rules.min_games
+        evident = max(tried.over_champion.best_e_value, tried.official.best_e_value)
+        assert evident >= 2.0 / rules.promote_alpha
+        assert tried.official.n >= rules.min_games
+        assert tried.official.mean_gain > 0.0
+        assert tried.over_persistence.mean_gain > 0.0
+        assert tried.persistence_over.best_e_value < 1.0 / rules.reject_alpha
+        assert (skill or 0.0) > 0.0 or tried.over_persistence.best_e_value >= 1.0 / rules.promote_alpha
     assert done.reasons
 
 

@@ -72,6 +72,7 @@ def test_alerts_use_only_what_is_published(alerts: list[dict[str, Any]]) -> None
     facts = Facts({}, {}, {}, {}, {}, 0, 0, None, Waiting(0, None), Waiting(0, None), {}, {}, {}, (), {})
     published = {family.name for family in (*fact_families(facts), *stream_families(()))}
     published |= {"halftime_database_up", "halftime_redis_up", "up", "halftime_http_request_seconds"}
+    published |= {"halftime_model_refused", "halftime_model_fallback"}
     for alert in alerts:
         for name in re.findall(r"\b(?:halftime|nba)_\w+|\bup\b", re.sub(r'"[^"]*"', "", alert["expr"])):
             assert SUFFIXES.sub("", name) in published or name in published, alert["alert"]
