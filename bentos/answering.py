@@ -14,6 +14,7 @@ from uuid import UUID
 from bentos.contracts import PredictRequest, RequestRefused
 from models.conformal import prediction_set
 from models.ensemble import Ensemble
+from models.fallback import VERSION as FALLBACK
 from models.forecast import BrokenForecast, CalibrationTooSmall, Forecast, ForecastError, UnknownTeam, UnsupportedMinute
 from models.ratings import Ratings, is_playoff, season_of
 from services.answer import (
@@ -48,6 +49,11 @@ class ServedModel:
     origin: str
     figures: Mapping[str, float] = field(default_factory=dict)
     note: str | None = None
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it is no model at all, but what answers without one."""
+        return self.version == FALLBACK
 
     def ratings(self, request: PredictRequest) -> Ratings:
         """Team ratings as they hold on the request's date, or else in the season of its game: shrunk when that season
@@ -88,7 +94,8 @@ def answer(
     ratings = model.ratings(request)
     rating = None
     try:
-        if request.home is not None and request.away is not None:
+        # The fallback knows no team, and asks for none.
+        if request.home is not None and request.away is not None and not model.is_fallback:
             playoffs = request.game_id is not None and is_playoff(request.game_id)
             rating = ratings.expected(request.home, request.away, request.date, playoffs=playoffs)
         has_ball = possession_sign(request.possession)
@@ -104,7 +111,7 @@ def answer(
         interval_upper=forecast.interval.upper,
         coverage_probability=1.0 - request.alpha,
         distribution=_distribution(forecast, _intervals(model.ensemble, forecast, request), request),
-        explanation=_explanation(forecast),
+        explanation=_explanation(forecast, told=not model.is_fallback),
         model_version=model.version,
         timestamp=now,
         prediction_id=prediction_id,
@@ -178,7 +185,7 @@ def code_version() -> str:
     return digest.hexdigest()[:12]
 
 
-def _explanation(forecast: Forecast) -> Explanation:
+def _explanation(forecast: Forecast, *, told: bool) -> Explanation:
     return Explanation(
         dejavu=forecast.components.dejavu,
         lstm=forecast.components.lstm,
@@ -187,7 +194,7 @@ def _explanation(forecast: Forecast) -> Explanation:
         weights=Weights(
             dejavu=forecast.weights.dejavu, lstm=forecast.weights.lstm, persistence=forecast.weights.persistence
         ),
-        similar=[SimilarGame.model_validate(game, from_attributes=True) for game in forecast.similar],
+        similar=[SimilarGame.model_validate(game, from_attributes=True) for game in forecast.similar if told],
     )
 
 

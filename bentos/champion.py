@@ -48,7 +48,10 @@ class Champion:
         on_change: Callable[[ServedModel | None, ServedModel], None] = lambda _old, _new: None,
         on_look: Callable[[str | None], None] = lambda _trouble: None,
         find: Find = nobody,
+        fallback: Callable[[], ServedModel] | None = None,
     ) -> None:
+        self._fallback = fallback
+        self._substitute: ServedModel | None = None
         self._find = find
         self._on_look = on_look
         self._kept: OrderedDict[str, ServedModel] = OrderedDict()
@@ -64,8 +67,8 @@ class Champion:
 
     @property
     def model(self) -> ServedModel:
-        """The model to answer with. Raises NoModelError."""
-        model = self._model
+        """The model to answer with; what stands in for one when none can be had. Raises NoModelError."""
+        model = self._model or self._substitute
         if model is None:
             raise NoModelError("No model is loaded yet: /health has the reason")
         return model
@@ -96,6 +99,11 @@ class Champion:
         return self._model
 
     @property
+    def on_fallback(self) -> bool:
+        """Whether what answers only stands in for a model."""
+        return self._model is None and self._substitute is not None
+
+    @property
     def trouble(self) -> str | None:
         """Why there is no model, or why the newest could not be loaded; None when all is well."""
         return self._trouble or None
@@ -117,6 +125,9 @@ class Champion:
             if trouble != self._trouble:
                 log.warning("champion not loaded: %s: %s", type(error).__name__, trouble)
             self._trouble = trouble
+            if self._model is None and self._substitute is None and self._fallback is not None:
+                self._substitute = self._fallback()
+                log.warning("answering with persistence until a model can be loaded")
             self._on_look(trouble)
             return
         if model is not self._model:
@@ -125,6 +136,7 @@ class Champion:
                 self._keep(self._model)
             log.info("serving version %s, digest %s, from %s", model.version, model.digest, model.origin)
         self._model = model
+        self._substitute = None
         self._trouble = ""
         self._on_look(None)
 

@@ -182,7 +182,7 @@ class _Outcome:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)["X-Request-ID"] = self._http_id
-            if self.status >= 400:
+            if self.status >= 400 or self._explain(self.status) is not None:
                 self._held = message
                 return
             self.started = True
@@ -205,6 +205,8 @@ class _Outcome:
             body = None
         if isinstance(body, dict) and body.keys() >= {"error", "detail"}:
             return bytes(self._body)
+        if self.status < 400:
+            return json.dumps({"status": "ready", "note": self._explain(self.status)}).encode()
         sentence = self._explain(self.status) or _FRAMEWORK.get(self.status)
         if sentence is None:
             sentence = _fault(self._http_id) if self.status >= 500 else f"{HTTPStatus(self.status).phrase}: see /docs."

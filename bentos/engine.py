@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,8 @@ from services.settings import Settings
 from services.spool import Spool, SpoolError
 from services.store import ConflictingActual, Outcome, Store, UnknownGame
 
+Fallback = Callable[[], ServedModel] | None
+
 # The number goes up with the form of a prediction: an answer kept by an older release is not one of today's.
 ANSWERS = "answers-2.sqlite"
 
@@ -30,13 +33,18 @@ ANSWERS = "answers-2.sqlite"
 class Engine:
     """One a worker process."""
 
-    def __init__(self, settings: Settings, load: Load, find: Find = nobody) -> None:
+    def __init__(self, settings: Settings, load: Load, find: Find = nobody, fallback: Fallback = None) -> None:
         folder = settings.home / "spool"
         self.database = Database(settings)
         self.spool = Spool(folder, self.database.insert, observe=observe_spool)
         self.answers = Answers(folder / ANSWERS)
         self.champion = Champion(
-            load, refresh_s=settings.champion_poll_s, on_change=observe_model, on_look=observe_look, find=find
+            load,
+            refresh_s=settings.champion_poll_s,
+            on_change=observe_model,
+            on_look=self._looked,
+            find=find,
+            fallback=fallback,
         )
 
     def start(self) -> None:
@@ -78,6 +86,9 @@ class Engine:
         self.spool.append(prediction_row(request, given))
         PREDICTIONS.labels(str(given.minute)).inc()
         return first
+
+    def _looked(self, trouble: str | None) -> None:
+        observe_look(trouble, fallback=self.champion.on_fallback)
 
     def _model(self, request: PredictRequest) -> ServedModel:
         """The champion, or the model that the request names. Raises RequestRefused (404), NoModelError."""
@@ -126,7 +137,7 @@ class Engine:
 
     def unready(self) -> str | None:
         """Why predictions cannot be served now, as a sentence; None when they can."""
-        if self.champion.current is None:
+        if self.champion.current is None and not self.champion.on_fallback:
             return f"The forecaster is not ready: {sentence(self.champion.trouble or 'try again')}."
         try:
             self.spool.probe()
@@ -134,14 +145,23 @@ class Engine:
             return f"The forecaster is not ready: {sentence(error)}."
         return None
 
+    def fallback_note(self) -> str | None:
+        """That persistence answers and why, as a sentence; None while a model does."""
+        if not self.champion.on_fallback:
+            return None
+        why = sentence(self.champion.trouble or "no model could be loaded")
+        return f"Persistence answers in place of a model: {why}."
+
     def health(self) -> dict[str, Any]:
         """What works and what does not, from memory alone."""
         unready = self.unready()
         stats = self.spool.stats()
         model = self.champion.current
-        stale = (self.champion.trouble or model.note) if model else None
+        stale = (self.champion.trouble or model.note) if model else self.fallback_note()
         late = stats.waiting > 0 and stats.last_error is not None
         waiting = f"{stats.waiting} predictions wait for the database; the log says why" if late else None
+        if self.champion.on_fallback:
+            model = self.champion.model
         served = model and {"version": model.version, "digest": model.digest, "source": model.ensemble.source}
         trouble = [text for text in (unready, stale, waiting) if text]
         return {

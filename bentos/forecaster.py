@@ -27,7 +27,7 @@ from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused
 from bentos.database import DatabaseDownError
 from bentos.edge import ARRIVAL, Edge, error_response
 from bentos.engine import Engine, sentence
-from bentos.loading import finder, loader
+from bentos.loading import finder, loader, substitute
 from bentos.pages import pages
 from services.answer import Prediction, Recorded
 from services.idempotency import AnswersUnavailableError
@@ -58,7 +58,7 @@ class Forecaster:
         die_with_server()
         configure_logging(get_settings().log_level)
         _no_access_log()
-        self.engine = Engine(get_settings(), loader(get_settings()), finder(get_settings()))
+        self.engine = Engine(get_settings(), loader(get_settings()), finder(get_settings()), substitute(get_settings()))
         self.engine.start()
 
     @bentoml.api(route="/predict", output_spec=Prediction)
@@ -125,8 +125,11 @@ def failure(error: Exception) -> Response:
 
 
 def explain(path: str, status: int) -> str | None:
-    """The reason behind /readyz's plain 503."""
-    return running().engine.unready() if path == "/readyz" and status == 503 else None
+    """The reason behind /readyz's plain 503, and what is to be known of a 200."""
+    if path != "/readyz":
+        return None
+    engine = running().engine
+    return engine.unready() if status == 503 else engine.fallback_note() if status == 200 else None
 
 
 # The decorator makes a bentoml.Service of the class; type checkers still see the class.

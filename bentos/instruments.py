@@ -57,6 +57,10 @@ REFUSED = Gauge(
     "halftime_model_refused", "1 while the registry's champion cannot be loaded", multiprocess_mode="livemax"
 )
 
+FALLBACK = Gauge(
+    "halftime_model_fallback", "1 while persistence answers in place of a model", multiprocess_mode="livemax"
+)
+
 
 def observe_request(path: str, method: str, code: int, seconds: float) -> None:
     """Count one answered request."""
@@ -73,9 +77,10 @@ def observe_model(old: ServedModel | None, new: ServedModel) -> None:
     MODEL.labels(new.version, new.digest).set(1)
 
 
-def observe_look(trouble: str | None) -> None:
-    """Show whether the last look for a champion found one that can be served."""
+def observe_look(trouble: str | None, *, fallback: bool = False) -> None:
+    """Show whether the last look for a champion found one that can be served, and whether anything does."""
     REFUSED.set(0 if trouble is None else 1)
+    FALLBACK.set(1 if fallback else 0)
 
 
 def observe_spool(stats: SpoolStats) -> None:

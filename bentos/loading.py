@@ -12,6 +12,7 @@ from typing import Any
 
 from bentos.answering import ServedModel
 from bentos.champion import Find, Load, nobody
+from models import fallback
 from models.bundle import BundleError, load_bundle, read_manifest
 from services.registry import LoadedBundle, NoSuchVersion, Registry, RegistryError
 from services.settings import Settings
@@ -41,6 +42,15 @@ def finder(settings: Settings) -> Find:
             raise LookupError(str(error)) from error
 
     return find
+
+
+def substitute(settings: Settings) -> Callable[[], ServedModel] | None:
+    """What answers when the registry gives no model at all. A folder that somebody named is served or nothing is."""
+    if settings.bundle is not None:
+        return None
+    return lambda: ServedModel(
+        fallback.VERSION, fallback.digest(), fallback.fallback(), "nothing: no model could be loaded"
+    )
 
 
 def from_folder(folder: Path) -> Load:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from bentos.champion import NoModelError
 from bentos.database import DatabaseDownError
 from bentos.edge import ARRIVAL, error_response
 from bentos.engine import Engine
@@ -23,10 +24,10 @@ def pages(engine: Callable[[], Engine]) -> Starlette:
     """The routes; ``engine`` gives the worker's engine once it runs."""
 
     async def model(_: Request) -> Response:
-        current = engine().champion.current
-        if current is None:
+        try:
+            return JSONResponse(engine().champion.model.facts())
+        except NoModelError:
             return _not_now(engine().unready() or "The model has just been loaded. Try again.")
-        return JSONResponse(current.facts())
 
     async def figures(_: Request) -> Response:
         try:

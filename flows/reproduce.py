@@ -7,6 +7,7 @@ from uuid import UUID
 
 from bentos.reproduce import Reproduced, reproduce
 from flows import wiring
+from models import fallback
 from models.bundle import load_bundle, read_manifest
 from models.ensemble import Ensemble
 from services.registry_http import NoSuchVersion
@@ -68,6 +69,8 @@ def reproduce_prediction(settings: Settings, prediction_id: str) -> Reproduction
 
 def _model(settings: Settings, row: PredictionRow) -> Ensemble:
     """The very model that answered: a version number may mean another one in another registry, a digest cannot."""
+    if row.model_version == fallback.VERSION and row.model_digest == fallback.digest():
+        return fallback.fallback()
     if settings.bundle is not None and read_manifest(settings.bundle).digest == row.model_digest:
         return load_bundle(settings.bundle, row.model_digest)
     try:

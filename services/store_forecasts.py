@@ -52,7 +52,8 @@ _CHAMPIONS = text(
 _FIRST_MODEL = text(
     """
     SELECT p.model_digest FROM forecasts f JOIN predictions p ON p.id = f.prediction_id
-    WHERE f.game_id = :game_id AND f.role = 'champion' ORDER BY f.id LIMIT 1
+    WHERE f.game_id = :game_id AND f.role = 'champion' AND f.model_version NOT LIKE 'fallback%'
+    ORDER BY f.id LIMIT 1
     """
 )
 
@@ -128,7 +129,8 @@ class ForecastStore:
         return None if found is None else standing_from(found)
 
     def first_model(self, game_id: str) -> str | None:
-        """The digest of the model that made the game's first forecast, which it keeps; None before that."""
+        """The digest of the model that made the game's first forecast, which it keeps; None before that, and while
+        nothing but the fallback has answered: any model is better."""
         with transaction(self.engine) as connection:
             found = connection.execute(_FIRST_MODEL, {"game_id": game_id}).scalar_one_or_none()
         return None if found is None else str(found)

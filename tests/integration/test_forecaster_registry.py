@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,15 @@ def test_champion_is_served_followed_and_kept(tmp_path: Path) -> None:
         with running_mlflow() as mlflow:
             registry = Registry(mlflow, "halftime-simulated", tmp_path / "cache")
             with running_forecaster(home, None, ready=False, MLFLOW_TRACKING_URI=mlflow) as running:
-                running.wait_unready("./halftime train")
+                note = running.wait().json()["note"]
+                assert note.startswith("Persistence answers in place of a model: ")
+                assert "./halftime train" in note
+                stood_in = running.predict(request_id="nobody").json()
+                assert (stood_in["model_version"], stood_in["point_forecast"]) == ("fallback-persistence", PATTERN[-1])
+                assert stood_in["interval_lower"] < PATTERN[-1] < stood_in["interval_upper"]
+                assert stood_in["explanation"]["similar"] == []
+                assert running.http.get("/health").json()["status"] == "degraded"
+                assert re.search(r"^halftime_model_fallback\S* 1.0$", running.http.get("/metrics").text, re.MULTILINE)
                 for seed, number in ((1, "1"), (2, "2")):
                     version = registry.register(small_bundle(tmp_path / f"bundle-{seed}", seed=seed, minutes=(18,)))
                     assert version.version == number
@@ -34,6 +43,7 @@ def test_champion_is_served_followed_and_kept(tmp_path: Path) -> None:
                     wait_for_version(running, number)
                     answer = running.predict(request_id=f"as-{number}").json()
                     assert (answer["model_version"], answer["model_digest"]) == (number, version.digest)
+                assert re.search(r"^halftime_model_fallback\S* 0.0$", running.http.get("/metrics").text, re.MULTILINE)
                 again = running.predict(request_id="as-1").json()
                 assert again["model_version"] == "1", "the first answer to a request id stays the answer"
             registry.close()

@@ -129,3 +129,29 @@ def test_every_look_tells_whether_there_is_trouble() -> None:
     for _ in range(3):
         champion.refresh()
     assert told == [None, "down", None]
+
+
+def test_when_nothing_can_be_loaded_a_substitute_answers_until_something_can() -> None:
+    answers: list[ServedModel | Exception] = [ConnectionError("down"), ConnectionError("down"), model("1")]
+
+    def load(_: ServedModel | None) -> ServedModel:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    made: list[str] = []
+
+    def substitute() -> ServedModel:
+        made.append("once")
+        return model("0")
+
+    champion = Champion(load, fallback=substitute)
+    with pytest.raises(NoModelError):
+        _ = champion.model
+    for _ in range(2):
+        champion.refresh()
+        assert (champion.model.version, champion.on_fallback, champion.current) == ("0", True, None)
+    assert made == ["once"]
+    champion.refresh()
+    assert (champion.model.version, champion.on_fallback) == ("1", False)
