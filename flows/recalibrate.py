@@ -20,6 +20,7 @@ from flows.champion import CHALLENGER, CHAMPION, crown, deciding, keep_version, 
 from flows.probation import games_on_probation, on_probation
 from flows.promote import newest_of
 from models.bundle import write_bundle
+from models.card import model_card
 from models.ensemble import Ensemble
 from models.recalibration import SettledGame, TooFewSettled
 from models.recalibration import recalibrate as roll
@@ -150,6 +151,9 @@ def register(store: Store, registry: Registry, ensemble: Ensemble, parent: Versi
             metrics={"games_settled": float(games)},
             artifacts={},
             tags={"code_version": code_version(), "kind": "recalibrated", "parent_version": parent.version},
+            card=model_card(
+                ensemble, kind="recalibrated", parent=parent.version, figures={}, code_version=code_version()
+            ),
         )
     keep_version(store, version, ensemble, "recalibrated", parent.version)
     return version

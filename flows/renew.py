@@ -15,6 +15,7 @@ from flows.champion import CHALLENGER, CHAMPION, deciding, keep_version, pointed
 from flows.train import history, register
 from models.adaptive import Ledger
 from models.bundle import write_bundle
+from models.card import model_card
 from models.ensemble import Ensemble
 from models.refresh import NothingNew, refresh
 from models.training import Progress, TrainingSpec, train
@@ -66,6 +67,9 @@ def refresh_dejavu(settings: Settings, *, as_of: date) -> Renewed:
                 bundle,
                 params={"kind": "refreshed", "refreshed_from": parent, "games": str(made.games_added)},
                 tags={"code_version": code_version(), "kind": "refreshed", "parent_version": parent},
+                card=model_card(
+                    made.ensemble, kind="refreshed", parent=parent, figures={}, code_version=code_version()
+                ),
             )
         keep_version(store, version, made.ensemble, "refreshed", parent)
         registry.set_alias(CHALLENGER, version.version)
@@ -97,7 +101,7 @@ def retrain(settings: Settings, *, as_of: date, progress: Progress | None = None
         with deciding(store):
             if (busy := _on_trial(registry)) is not None:
                 return busy
-            version = register(registry, replace(result, ensemble=ensemble), settings)
+            version = register(registry, replace(result, ensemble=ensemble), settings, data=games)
             keep_version(store, version, ensemble, "trained", champion.version.version)
             registry.set_alias(CHALLENGER, version.version)
     return Renewed(version.version, fresh, "")

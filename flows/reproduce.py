@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from bentos.answering import code_version
 from bentos.reproduce import Reproduced, reproduce
 from flows import wiring
 from models import fallback
@@ -34,12 +35,21 @@ class Reproduction:
     def line(self) -> str:
         """One sentence."""
         stored = f"{self.row.point!r} [{self.row.lower!r}, {self.row.upper!r}]"
+        if self.equal and self.row.code_version != code_version():
+            stored += f" (code {self.row.code_version} then, {code_version()} now)"
         if self.equal:
             kept = "" if self.again.distribution_equal is None else " and its distribution"
             return f"same bits: {stored}{kept} by version {self.row.model_version}"
         if self.again.numbers_equal:
-            return f"DIFFERS: {stored} is the same, the probabilities of its distribution are not"
-        return f"DIFFERS: stored {stored}, computed {self.again.point!r} [{self.again.lower!r}, {self.again.upper!r}]"
+            return f"DIFFERS: {stored} is the same, the probabilities of its distribution are not; {self._code()}"
+        computed = f"{self.again.point!r} [{self.again.lower!r}, {self.again.upper!r}]"
+        return f"DIFFERS: {self._code()}; stored {stored}, computed {computed}"
+
+    def _code(self) -> str:
+        """Whether other code may be why."""
+        if self.row.code_version == code_version():
+            return "the code is the same"
+        return f"it was computed by code {self.row.code_version}, this is {code_version()}"
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -50,6 +60,8 @@ class Reproduction:
             "model_digest": self.row.model_digest,
             "stored": [self.row.point, self.row.lower, self.row.upper],
             "computed": [self.again.point, self.again.lower, self.again.upper],
+            "code_version": self.row.code_version,
+            "code_version_now": code_version(),
             "distribution_equal": self.again.distribution_equal,
         }
 

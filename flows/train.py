@@ -15,6 +15,7 @@ from flows import wiring
 from flows.champion import CHAMPION, crown, deciding, keep_version, pointed, reconcile
 from flows.plots import render_plots
 from models.bundle import write_bundle
+from models.card import model_card
 from models.history import History
 from models.training import Progress, TrainingResult, TrainingSpec
 from models.training import train as train_ensemble
@@ -87,7 +88,7 @@ def train(settings: Settings, *, as_of: date, promote: bool = False, progress: P
         games = history(store, settings, as_of)
         result = train_ensemble(games, TrainingSpec(as_of=as_of), progress)
         registry = wiring.registry(settings)
-        version = register(registry, result, settings)
+        version = register(registry, result, settings, data=games)
         keep_version(store, version, result.ensemble, "trained", None)
         with deciding(store):
             first = reconcile(store, registry) is None
@@ -112,8 +113,9 @@ def beats_persistence(figures: Mapping[str, float]) -> bool:
     return figures["skill_squared"] > 0.0
 
 
-def register(registry: Registry, result: TrainingResult, settings: Settings) -> Version:
-    """Writes the bundle and logs parameters, metrics, plots and the version to MLflow."""
+def register(registry: Registry, result: TrainingResult, settings: Settings, *, data: History | None = None) -> Version:
+    """Writes the bundle and logs parameters, metrics, plots, card and the version to MLflow; ``data`` are the games."""
+    digest = data.digest if data is not None else None
     source = settings.league_source
     with tempfile.TemporaryDirectory(prefix="halftime-bundle-") as folder:
         bundle = Path(folder) / "bundle"
@@ -127,7 +129,15 @@ def register(registry: Registry, result: TrainingResult, settings: Settings) -> 
             params=_flat(result.spec.as_dict()),
             metrics=result.figures,
             artifacts=render_plots(result.plots, f"{source} games before {result.spec.as_of}"),
-            tags={"code_version": code_version(), "kind": "trained"},
+            tags={"code_version": code_version(), "kind": "trained"} | ({"data_digest": digest} if digest else {}),
+            card=model_card(
+                result.ensemble,
+                kind="trained",
+                parent=None,
+                figures=result.figures,
+                code_version=code_version(),
+                data_digest=digest,
+            ),
         )
 
 

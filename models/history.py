@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +78,14 @@ class History:
             ordered.flags.writeable = False
             object.__setattr__(self, name, ordered)
         self._check_rows()
+
+    @cached_property
+    def digest(self) -> str:
+        """Names these games and all that is recorded of them: 16 hex digits."""
+        digest = hashlib.sha256(self.source.encode())
+        for name in _ARRAYS:
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return digest.hexdigest()[:16]
 
     def _check_rows(self) -> None:
         unique, counts = np.unique(self.game_id, return_counts=True)

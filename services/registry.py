@@ -151,8 +151,10 @@ class Registry:
         metrics: Mapping[str, float] | None = None,
         artifacts: Mapping[str, bytes | str] | None = None,
         tags: Mapping[str, str] | None = None,
+        card: str | None = None,
     ) -> Version:
-        """Log a run with parameters, metrics and plots (file name -> content), and register the bundle as a version.
+        """Log a run with parameters, metrics and plots (file name -> content), and register the bundle as a version
+        that ``card`` (Markdown) describes.
 
         The bundle is loaded first, so nothing broken is registered. The same bundle again gives the version it has. No
         alias is set. Raises BundleError, RegistryUnavailable, RegistryError.
@@ -174,7 +176,8 @@ class Registry:
             "lineage": ensemble.lineage,
             "code_version": manifest.code_version,
         }
-        number = self._log_run(bundle_dir, params or {}, metrics or {}, artifacts or {}, {**(tags or {}), **facts})
+        every = {**(tags or {}), **facts}
+        number = self._log_run(bundle_dir, params or {}, metrics or {}, artifacts or {}, every, card)
         version = self._http.version(number)
         # The maker's own copy is as good as a downloaded one, and there when MLflow is not.
         self._cache.add(version.digest, lambda folder: _copy(bundle_dir, folder))
@@ -187,6 +190,7 @@ class Registry:
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes | str],
         tags: Mapping[str, str],
+        card: str | None,
     ) -> str:
         client = mlflow_client(self._tracking_uri)
         from mlflow.entities import Metric, Param, RunTag
@@ -215,7 +219,12 @@ class Registry:
             if not client.search_registered_models(f"name='{self.model_name}'"):
                 client.create_registered_model(self.model_name)
             created = client.create_model_version(
-                self.model_name, f"{run.info.artifact_uri}/{BUNDLE}", run_id, tags=dict(tags), await_creation_for=0
+                self.model_name,
+                f"{run.info.artifact_uri}/{BUNDLE}",
+                run_id,
+                tags=dict(tags),
+                description=card,
+                await_creation_for=0,
             )
         except (MlflowException, RequestException) as error:
             raise RegistryUnavailable(f"MLflow at {self._tracking_uri} did not take the model: {error}") from error

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from models.bundle import BundleError, write_bundle
+from models.card import model_card
 from services.registry import BadArtifact, NoSuchVersion, Registry, RegistryError, RegistryUnavailable, Version
 from tests.support.servers import free_port
 from tests.support.small_model import small_ensemble
@@ -75,6 +76,24 @@ def test_mlflow_shows_run_plots_and_tags(registry: Registry, mlflow_url: str, tm
         "test",
     )
     assert registry.get("champion").aliases == ("champion",)
+
+
+def test_a_version_carries_its_card(registry: Registry, tmp_path: Path) -> None:
+    figures = {"rmse": 5.5, "rmse_persistence": 5.7, "skill_squared": 0.04, "coverage": 0.95, "games_test": 650.0}
+    card = model_card(
+        small_ensemble(), kind="trained", parent="3", figures=figures, code_version="abc", data_digest="d" * 16
+    )
+    version = registry.register(bundle(tmp_path), card=card)
+    found = httpx.get(
+        f"{registry._tracking_uri}/api/2.0/mlflow/model-versions/get",
+        params={"name": registry.model_name, "version": version.version},
+    ).json()["model_version"]
+    assert found["description"] == card
+    for said in ("from version 3", "| RMSE, points | 5.500 | 5.700 |", "+4.0%", "d" * 16, "Limits"):
+        assert said in card
+    assert "version it was made from" in model_card(
+        small_ensemble(minutes=(0,)), kind="recalibrated", parent="3", figures={}, code_version="abc"
+    )
 
 
 def test_the_same_bundle_is_one_version(registry: Registry, tmp_path: Path) -> None:

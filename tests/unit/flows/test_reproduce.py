@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bentos.answering import ServedModel, answer
+from bentos.answering import ServedModel, answer, code_version
 from bentos.contracts import PredictRequest, identify, prediction_row
 from flows import wiring
 from flows.reproduce import NoSuchPrediction, reproduce_prediction
+from models import fallback
 from models.bundle import write_bundle
 from services.registry import Registry
 from services.registry_http import RegistryUnavailable, Version
@@ -120,3 +121,29 @@ def test_a_row_that_was_changed_is_not_equal(
     row = predicted("1", digest)
     put(monkeypatch, replace(row, point=row.point + 1e-9))
     assert not reproduce_prediction(Settings(home=tmp_path, bundle=folder), str(row.id)).equal
+
+
+def test_code_that_is_not_that_of_then_is_said_whether_the_bits_are_the_same_or_not(
+    monkeypatch: pytest.MonkeyPatch, bundle: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, digest = bundle
+    row = replace(predicted(f"folder-{digest[:12]}", digest), code_version="0123456789ab")
+    for made, equal in ((row, True), (replace(row, point=row.point + 0.25), False)):
+        put(monkeypatch, made)
+        found = reproduce_prediction(Settings(home=tmp_path, bundle=folder), str(row.id))
+        assert found.equal is equal
+        assert "0123456789ab" in found.line()
+        assert found.to_json()["code_version_now"] == code_version()
+
+
+def test_what_the_fallback_said_can_be_computed_again_without_any_registry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    request = PredictRequest(pattern=[float(minute % 5) for minute in range(18)], request_id="r:1")
+    request_id, prediction_id = identify(request, None)
+    model = ServedModel(fallback.VERSION, fallback.digest(), fallback.fallback(), "nothing")
+    given = answer(model, request, request_id=request_id, prediction_id=prediction_id, now=NOON)
+    row = PredictionRow.from_json(prediction_row(request, given))
+    put(monkeypatch, row)
+    away(monkeypatch)
+    assert reproduce_prediction(Settings(home=tmp_path), str(row.id)).equal
