@@ -96,6 +96,7 @@ def answer(
     try:
         # The fallback knows no team, and asks for none.
         if request.home is not None and request.away is not None and not model.is_fallback:
+            _check_date(ratings, request.date)
             playoffs = request.game_id is not None and is_playoff(request.game_id)
             rating = ratings.expected(request.home, request.away, request.date, playoffs=playoffs)
         has_ball = possession_sign(request.possession)
@@ -131,6 +132,16 @@ def answer(
         code_version=code_version(),
         logged="spool",
     )
+
+
+def _check_date(ratings: Ratings, day: date | None) -> None:
+    """Ratings that know the games of a date must not forecast it. Raises RequestRefused."""
+    if day is not None and ratings.as_of is not None and day <= ratings.as_of:
+        problem = (
+            f"{day} is not after {ratings.as_of}, the newest games this model's ratings know: leave date out to ask"
+            " with the ratings as they are, or leave the teams out to ask without any"
+        )
+        raise RequestRefused(400, f"date {problem}.", [Problem(field="date", problem=problem)])
 
 
 def _distribution(forecast: Forecast, intervals: list[LevelInterval], request: PredictRequest) -> Distribution:

@@ -81,7 +81,11 @@ class PredictRequest(Request):
     minute: int | None = Field(
         default=None, ge=0, le=HALFTIME_MINUTE - 1, description="minutes played; absent means 18"
     )
-    date: LeagueDate | None = Field(default=None, description="league date of the game (US Eastern), as 2023-02-03")
+    date: LeagueDate | None = Field(
+        default=None,
+        description="league date of the game (US Eastern), as 2023-02-03, after every game the model's ratings know; it"
+        " counts with the teams alone",
+    )
     possession: Literal["home", "away"] | None = Field(
         default=None, description="who has the ball when the minute ends; absent when nobody has or nobody knows"
     )

@@ -32,6 +32,7 @@ def backtest(
     from monitoring.backtest_text import summary
 
     settings = settings_with()
+    _check_writable(html)
     spec = BacktestSpec() if minutes is None else BacktestSpec(minutes=_minutes(minutes))
     with ProgressWatcher() as watcher:
         watcher.stage(f"reading {settings.league_source} games")
@@ -46,6 +47,12 @@ def backtest(
 
         found = run_seasons(history, seasons, spec, dask_address=settings.dask_address, progress=told)
         result = combine(settings.league_source, found)
+    # First what the hour was for: what follows may fail.
+    if as_json:
+        print_json(result.as_dict())
+    for sentence in (*summary(result), *result.notes):
+        console.print(f"- {sentence}", highlight=False, markup=False, soft_wrap=True)
+    with ProgressWatcher() as watcher:
         if html is not None:
             from monitoring.backtest_report import write_html
 
@@ -56,12 +63,8 @@ def backtest(
 
             watcher.stage("logging to MLflow")
             log_backtest(settings, result, spec)
-    for sentence in (*summary(result), *result.notes):
-        console.print(f"- {sentence}", highlight=False, markup=False, soft_wrap=True)
     if html is not None:
         console.print(f"report: {html}", highlight=False, markup=False, soft_wrap=True)
-    if as_json:
-        print_json(result.as_dict())
 
 
 def _minutes(text: str) -> tuple[int, ...]:
@@ -69,3 +72,14 @@ def _minutes(text: str) -> tuple[int, ...]:
         return tuple(int(minute) for minute in text.split(","))
     except ValueError as error:
         raise typer.BadParameter(f"{text!r}: name minutes as 0,6,12,18,23", param_hint="--minutes") from error
+
+
+def _check_writable(html: Path | None) -> None:
+    """Before the work, not after it."""
+    if html is None:
+        return
+    try:
+        with html.open("a"):
+            pass
+    except OSError as error:
+        raise typer.BadParameter(f"{html} cannot be written: {error.strerror}", param_hint="--html") from error

@@ -47,6 +47,10 @@ class BacktestError(ValueError):
     """A backtest that cannot be run honestly."""
 
 
+# Skill has a range over league dates; a handful of them would give one that means nothing.
+LEAST_DATES = 10
+
+
 @dataclass(frozen=True)
 class BacktestSpec:
     """``minutes`` to forecast at; ``training`` as for the product, its ``as_of`` moved to each season's first date;
@@ -94,13 +98,19 @@ def check_seasons(history: History, seasons: Sequence[int], spec: BacktestSpec) 
     """The seasons asked for, each once, in order. Raises BacktestError when one cannot be forecast."""
     known = sorted(set(history.season.tolist()))
     earlier = {season: len(history.before(history.seasons(season).first_date)) for season in known}
-    possible = [season for season in known if earlier[season] >= spec.games_needed]
+    dates = {season: len(set(history.seasons(season).date.tolist())) for season in known}
+    possible = [season for season in known if earlier[season] >= spec.games_needed and dates[season] >= LEAST_DATES]
     remedy = f"seasons that can be tested: {', '.join(map(str, possible)) or 'none; load more history'}"
     if not seasons:
         raise BacktestError(f"no season to test: name one; {remedy}")
     for season in seasons:
         if season not in earlier:
             raise BacktestError(f"season {season} has no game in this history; {remedy}")
+        if dates[season] < LEAST_DATES:
+            raise BacktestError(
+                f"season {season} has games on {dates[season]} league dates: at least {LEAST_DATES} are needed to say"
+                f" how good a forecaster is; {remedy}"
+            )
         if season not in possible:
             raise BacktestError(
                 f"season {season} has {earlier[season]} earlier games, {spec.games_needed} are needed"

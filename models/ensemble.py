@@ -120,15 +120,17 @@ class Ensemble:
         """The margin at the half, seen after ``minute`` minutes. Pure: same input, same bits.
 
         ``pattern`` is margin(1)..margin(minute), home minus away; ``rating`` the expected final margin in points or
-        None; ``possession`` 1 when the home team has the ball, -1 the away team, 0 nobody or unknown. Raises
+        None; ``possession`` 1 when the home team has the ball, -1 the away team, 0 nobody or unknown; before tip-off
+        nobody has it, whatever is said. Raises
         BadPattern, UnsupportedMinute, BadAlpha, BadRating, BadPossession, CalibrationTooSmall.
         """
         margins = checked_pattern(pattern, minute)
         level, known, ball = checked_alpha(alpha), checked_rating(rating), checked_possession(possession)
         path = np.array([0.0, *margins])
         near = self.mixture.dejavu.look(path[1:], known, SIMILAR_GAMES)
+        ball = ball if minute else 0
         seen = _Seen(minute, persistence(margins), near, self.mixture.lstm.change(path, known), known, ball)
-        case, point = self.case(minute, known is not None, ball), self._point(seen)
+        case, point = self.case(minute, known is not None, seen.ball), self._point(seen)
         shape = self.mixture.shape(near, minute, point - round(seen.now))
         cumulative = corrected_cumulative(shape, self.calibration[case].correction)
         return self._told(seen, level, case, point, cumulative)
@@ -148,7 +150,10 @@ class Ensemble:
         nearest = tuple(self.mixture.dejavu.follow(path[1:], known, SIMILAR_GAMES))
         learned = self.mixture.lstm.changes(path[None, :], np.array([known]) if rated else None)[0].tolist()
         parts = enumerate(zip((0.0, *margins), nearest, learned, balls, strict=True))
-        half = [_Seen(minute, now, near, change, known, ball) for minute, (now, near, change, ball) in parts]
+        half = [
+            _Seen(minute, now, near, change, known, ball if minute else 0)
+            for minute, (now, near, change, ball) in parts
+        ]
         cases = [self.case(seen.minute, rated, seen.ball) for seen in half]
         points = [self._point(seen) for seen in half]
         means = np.array([point - round(seen.now) for point, seen in zip(points, half, strict=True)])
@@ -184,7 +189,7 @@ class Ensemble:
     ) -> tuple[float, Floats]:
         """The change in points and its shape, float64[161], as calibration finds them. Raises as ``forecast`` does."""
         margins, known = checked_pattern(pattern, minute), checked_rating(rating)
-        ball = checked_possession(possession)
+        ball = checked_possession(possession) if minute else 0
         now, path = persistence(margins), np.array([0.0, *margins])
         near = self.mixture.dejavu.look(path[1:], known, 0)
         change = self.mixture.change(near, self.mixture.lstm.change(path, known), known is not None, ball)

@@ -47,7 +47,7 @@ def requests(draw: st.DrawFn) -> PredictRequest:
         alpha=draw(st.floats(0.02, 0.98)),
         home=teams and teams[0],
         away=teams and teams[1],
-        date=draw(st.none() | st.dates(date(2021, 10, 1), date(2023, 6, 1))),
+        date=draw(st.none() | st.dates(date(2022, 1, 28), date(2023, 6, 1))),
         possession=draw(st.sampled_from([None, "home", "away"])),
         above=draw(st.lists(st.floats(-100, 100), max_size=4)),
         levels=draw(st.lists(st.floats(0, 0.98, exclude_min=True), max_size=4)),
@@ -237,3 +237,13 @@ def test_facts_are_plain_json_and_code_version_is_stable(model: ServedModel) -> 
     assert facts["figures"] == {"mae": 4.9}
     assert len(code_version()) == 12
     assert code_version() == facts["code_version"]
+
+
+@pytest.mark.parametrize("day", [date(2022, 1, 27), date(1990, 1, 1)])
+def test_a_date_whose_games_the_ratings_know_is_refused_with_both_dates_unless_no_team_is_named(
+    model: ServedModel, day: date
+) -> None:
+    with pytest.raises(RequestRefused, match=f"{day} is not after 2022-01-27") as refused:
+        ask(model, PredictRequest(pattern=[1.0] * 18, home="BOS", away="NYK", date=day))
+    assert (refused.value.status, refused.value.problems[0].field) == (400, "date")
+    assert ask(model, PredictRequest(pattern=[1.0] * 18, date=day)).context.rating_difference is None

@@ -14,6 +14,7 @@ from flows.backtest_worker import season_on_worker
 from flows.cli import app
 from models.backtest import BacktestError, BacktestSpec, SeasonResult
 from models.history import History
+from services.registry_http import RegistryUnavailable
 from services.settings import Settings, SettingsError, get_settings
 from tests.support.seasons import made_season, several_seasons, small_spec
 from tests.support.servers import free_port
@@ -113,3 +114,25 @@ def test_minutes_that_are_none_and_seasons_that_are_not_there_are_refused(small:
 def test_a_worker_with_another_version_of_the_code_refuses() -> None:
     with pytest.raises(ClusterTrouble, match="another version of this code: restart the workers"):
         season_on_worker(HISTORY, 2018, small_spec(18), "0" * 64)
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_forecast(
+    small: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    told = invoke("--test", "2018", "--html", str(tmp_path / "nowhere" / "report.html"), "--json")
+    assert told.exit_code == 2
+    assert "cannot be" in told.stderr
+    assert small == []
+
+
+def test_the_result_is_printed_before_what_may_fail(
+    small: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise RegistryUnavailable("MLflow is away")
+
+    monkeypatch.setattr("flows.backtest_log.log_backtest", away)
+    told = invoke("--test", "2018", "--minutes", "18", "--json", "--log", HALFTIME_DATA="", DASK_ADDRESS="")
+    assert isinstance(told.exception, RegistryUnavailable)
+    assert json.loads(told.stdout)["rows"]
+    assert "than persistence's" in told.stderr

@@ -220,3 +220,10 @@ def test_without_scikit_learn_its_forecaster_is_left_out_and_the_result_says_so(
     assert "gradient-boosting" not in {name for _, name in found.scores}
     assert found.notes == ("gradient-boosting is left out: scikit-learn is not installed",)
     assert combine("simulated", [found]).notes == found.notes
+
+
+def test_a_season_of_a_few_dates_is_refused_since_no_range_could_be_drawn_from_them() -> None:
+    first = np.unique(HISTORY.date[HISTORY.season == 2018])[:3]
+    short = HISTORY.take((HISTORY.season < 2018) | np.isin(HISTORY.date, first))
+    with pytest.raises(BacktestError, match=r"season 2018 has games on 3 league dates: at least 10 .* tested: 2017$"):
+        check_seasons(short, [2018], SPEC)

@@ -219,3 +219,12 @@ def test_an_ensemble_cannot_be_changed_in_place() -> None:
     ensemble: Ensemble = make_ensemble()
     with pytest.raises(TypeError):
         ensemble.calibration[Case(18, True, False)] = ensemble.calibration[Case(6, True, False)]  # type: ignore[index]
+
+
+def test_before_tip_off_nobody_has_the_ball_whatever_is_said() -> None:
+    without, told = (EVERY_MINUTE.forecast([], 0, 0.1, 3.0, ball) for ball in (0, 1))
+    assert without == told
+    assert (told.possession, told.components.possession) == (0, 0.0)
+    assert EVERY_MINUTE.path([2], 0.1, 3.0, [1, 1])[0] == without
+    later = [EVERY_MINUTE.forecast([2.0], 1, 0.1, 3.0, ball).point for ball in (0, 1)]
+    assert later[1] - later[0] == pytest.approx(EVERY_MINUTE.mixture.possession_value)
