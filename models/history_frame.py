@@ -5,6 +5,7 @@ Recorded files, season archives and the simulated league differ in where rows co
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -34,6 +35,9 @@ GAME_TYPES: Final[dict[str, str]] = {
     "bubble_2020": "bool",
     "score_method": "str",
 }
+# What no training reads may be left out of a file.
+OPTIONAL: Final[dict[str, Any]] = {"bubble_2020": False, "score_method": ""}
+SEASON_TYPES: Final = ("regular", "playoffs")
 # Beside those columns every frame of games says who has the ball at minutes 0..23: 0 where no plays are recorded.
 POSSESSION_TYPES: Final[dict[str, str]] = dict.fromkeys(POSSESSION_COLUMNS, "int8")
 PLAY_TYPES: Final[dict[str, str]] = {
@@ -74,7 +78,7 @@ def check_games(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     rules: list[tuple[str, Any, str]] = [
         ("game_id", ~games["game_id"].str.fullmatch(GAME_ID_PATTERN).to_numpy(dtype=bool), "is unlike 0022200001"),
         ("game_id", games["game_id"].duplicated().to_numpy(), "comes more than once"),
-        ("season_type", ~games["season_type"].isin(["regular", "playoffs"]).to_numpy(), "is not regular or playoffs"),
+        ("season_type", ~games["season_type"].isin(SEASON_TYPES).to_numpy(), "is not regular or playoffs"),
         ("date", np.array([not _is_day(day) for day in games["date"]], dtype=bool), "is not a date"),
         ("home", ~games["home"].map(is_team).to_numpy(dtype=bool), "is no team's tricode"),
         ("away", ~games["away"].map(is_team).to_numpy(dtype=bool), "is no team's tricode"),
@@ -97,6 +101,26 @@ def check_games(frame: pd.DataFrame, where: str) -> pd.DataFrame:
                 f"of game {games['game_id'].iloc[first]} {says}; repair the file or leave these games out"
             )
     return games
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with dates as dates where they are timestamps at midnight or ISO texts, seasons as numbers where they
+    are texts, and the columns of ``OPTIONAL`` filled in. What cannot be read so is left for ``check_games`` to name."""
+    out = frame.assign(**{name: value for name, value in OPTIONAL.items() if name not in frame.columns})
+    with suppress(ValueError, TypeError):
+        moments = pd.to_datetime(
+            out["date"], format="ISO8601" if any(isinstance(day, str) for day in out["date"]) else None
+        )
+        if moments.notna().all() and (moments == moments.dt.normalize()).all():
+            out = out.assign(date=moments.dt.date)
+    with suppress(ValueError, TypeError):
+        out = out.assign(season=pd.to_numeric(out["season"]))
+    return out
+
+
+def of_the_league(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are regular or playoff games: play-in, preseason and All-Star games are not."""
+    return frame["season_type"].isin(SEASON_TYPES)
 
 
 def recorded_held(plays: pd.DataFrame, games: pd.DataFrame) -> NDArray[np.int8]:

@@ -7,6 +7,7 @@ three load through one path.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -23,8 +24,11 @@ from models.history_frame import (
     GAME_ID_PATTERN,
     GAME_TYPES,
     HELD_COLUMNS,
+    OPTIONAL,
     PLAY_TYPES,
     check_games,
+    of_the_league,
+    readable,
     recorded_held,
     typed,
 )
@@ -39,6 +43,8 @@ __all__ = [
     "simulated_plays",
 ]
 
+log = logging.getLogger(__name__)
+
 GAMES_FILE: Final = "games.parquet"
 PLAYS_FILES: Final = "plays_[0-9][0-9][0-9][0-9].parquet"
 
@@ -46,10 +52,18 @@ PLAYS_FILES: Final = "plays_[0-9][0-9][0-9][0-9].parquet"
 def recorded_games(folder: Path) -> pd.DataFrame:
     """Every recorded game in ``folder``/games.parquet, checked; who had the ball from the plays files beside it.
 
-    Raises HistoryError naming file, column and value.
+    Games of other kinds (play-in, All-Star) are left out, and the log says how many. Raises HistoryError naming file,
+    column and value.
     """
     path = folder / GAMES_FILE
-    games = check_games(_read(path, GAME_TYPES), str(path))
+    frame = readable(_rows(path, [name for name in GAME_TYPES if name not in OPTIONAL], None, optional=OPTIONAL))
+    ours = of_the_league(frame)
+    if not ours.all():
+        kinds = sorted(set(frame.loc[~ours, "season_type"].astype(str)))
+        log.warning(
+            "%s: %d games are no regular or playoff games: left out (%s)", path, (~ours).sum(), ", ".join(kinds)
+        )
+    games = check_games(frame[ours].reset_index(drop=True), str(path))
     for plays in sorted(folder.glob(PLAYS_FILES)):
         games[list(POSSESSION_COLUMNS)] += recorded_held(_first_halves(plays), games)
     return games
@@ -122,13 +136,20 @@ def _first_halves(path: Path) -> pd.DataFrame:
 
 
 def _rows(
-    path: Path, columns: Iterable[str], filters: list[tuple[str, str, Any]] | None, numbered: list[str] | None = None
+    path: Path,
+    columns: Iterable[str],
+    filters: list[tuple[str, str, Any]] | None,
+    numbered: list[str] | None = None,
+    *,
+    optional: Iterable[str] = (),
 ) -> pd.DataFrame:
-    """Columns of a parquet file as they are stored; those ``numbered`` as categories."""
+    """Columns of a parquet file as they are stored, and those ``optional`` that it has; ``numbered`` as categories."""
     if not path.is_file():
         raise HistoryError(f"{path} does not exist: name the folder that holds the recorded games")
     try:
-        missing = [name for name in columns if name not in pq.read_schema(path).names]
+        present = pq.read_schema(path).names
+        columns = [*columns, *(name for name in optional if name in present)]
+        missing = [name for name in columns if name not in present]
         if missing:
             raise HistoryError(f"{path} lacks {len(missing)} columns, first {missing[0]!r}")
         table = pq.read_table(path, columns=list(columns), filters=filters, read_dictionary=numbered)

@@ -101,12 +101,11 @@ def test_a_missing_file_or_column_is_named(folder: Path, season: pd.DataFrame) -
         ("game_id", "22290001", "game_id 22290001 .* is unlike 0022200001"),
         ("game_id", "0022290002", "game_id 0022290002 .* comes more than once"),
         ("home", "SEA2", "home SEA2 .* is no team's tricode"),
-        ("season_type", "preseason", "season_type preseason .* is not regular or playoffs"),
         ("diff_00", 2, "diff_00 2 .* is not 0"),
         ("diff_24", 99, "diff_24 99 .* differs from the scores at minute 24"),
         ("diff_final", 0, "diff_final 0 .* differs from the final scores"),
         ("n_periods", 3, "n_periods 3 .* is outside"),
-        ("date", "2022-10-18", "date 2022-10-18 .* is not a date"),
+        ("date", "opening night", "date opening night .* is not a date"),
     ],
 )
 def test_a_bad_row_is_counted_and_shown(
@@ -117,7 +116,7 @@ def test_a_bad_row_is_counted_and_shown(
     bad.loc[bad.index == 0, column] = value
     if column == "date":
         bad["date"] = bad["date"].astype(str)
-    elif column not in ("game_id", "home", "season_type"):
+    elif column not in ("game_id", "home"):
         bad[column] = bad[column].astype("int16")
     bad.to_parquet(folder / "games.parquet")
     counted = len(bad) if column == "date" else 1
@@ -165,3 +164,34 @@ def test_every_recorded_date_to_replay_has_its_plays(recorded: Path) -> None:
         plays = pd.read_parquet(recorded / f"plays_{season}.parquet", columns=["game_id"])
         missing = set(games.loc[games["season"] == season, "game_id"]) - set(plays["game_id"])
         assert not missing
+
+
+def test_dates_as_timestamps_or_texts_seasons_as_texts_and_columns_nobody_reads_are_forgiven(
+    folder: Path, season: pd.DataFrame
+) -> None:
+    wanted = recorded_games(folder)
+    moments = pd.to_datetime(season["date"])
+    for days in (moments, moments.dt.strftime("%Y-%m-%d")):
+        other = season.assign(date=days, season=season["season"].astype(str)).drop(
+            columns=["bubble_2020", "score_method"]
+        )
+        other.to_parquet(folder / "games.parquet")
+        found = recorded_games(folder)
+        columns = [name for name in wanted.columns if name not in ("bubble_2020", "score_method")]
+        assert found[columns].equals(wanted[columns])
+
+
+def test_games_of_another_kind_are_left_out_and_counted_in_the_log(
+    folder: Path, season: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = recorded_games(folder)
+    stars = season.iloc[[0]].assign(game_id="0032200001", season_type="allstar", home="GNS", away="LBJ")
+    pd.concat([stars, season]).to_parquet(folder / "games.parquet")
+    assert recorded_games(folder).equals(wanted)
+    assert "1 games are no regular or playoff games: left out (allstar)" in caplog.text
+
+
+def test_a_date_with_a_time_of_day_is_still_refused(folder: Path, season: pd.DataFrame) -> None:
+    season.assign(date=pd.to_datetime(season["date"]) + pd.Timedelta(hours=19)).to_parquet(folder / "games.parquet")
+    with pytest.raises(HistoryError, match="is not a date"):
+        recorded_games(folder)
