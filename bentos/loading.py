@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bentos.answering import ServedModel
+from bentos.build import BUNDLE, PINNED, Pin, read_pin
 from bentos.champion import Find, Load, nobody
 from models import fallback
 from models.bundle import BundleError, load_bundle, read_manifest
 from services.registry import LoadedBundle, NoSuchVersion, Registry, RegistryError
-from services.settings import Settings
+from services.settings import ROOT, Settings
 
 CHAMPION = "champion"
 REFUSED_S = 120.0
@@ -25,12 +26,15 @@ def loader(settings: Settings) -> Load:
     """A function that loads what is to be served, checked, and gives back the model in use when nothing changed."""
     if settings.bundle is not None:
         return from_folder(settings.bundle)
+    pin = read_pin()
+    if pin is not None:
+        return from_folder(ROOT / PINNED / BUNDLE, pin)
     return from_registry(lambda: Registry(settings.resolved_mlflow_uri, settings.model_name, settings.home / "models"))
 
 
 def finder(settings: Settings) -> Find:
     """A function that finds a registered model by its digest."""
-    if settings.bundle is not None:
+    if settings.bundle is not None or read_pin() is not None:
         return nobody
     opened = cache(lambda: Registry(settings.resolved_mlflow_uri, settings.model_name, settings.home / "models"))
 
@@ -45,24 +49,28 @@ def finder(settings: Settings) -> Find:
 
 
 def substitute(settings: Settings) -> Callable[[], ServedModel] | None:
-    """What answers when the registry gives no model at all. A folder that somebody named is served or nothing is."""
-    if settings.bundle is not None:
+    """What answers when the registry gives no model at all. A folder that somebody named or pinned is served or nothing
+    is."""
+    if settings.bundle is not None or read_pin() is not None:
         return None
     return lambda: ServedModel(
         fallback.VERSION, fallback.digest(), fallback.fallback(), "nothing: no model could be loaded"
     )
 
 
-def from_folder(folder: Path) -> Load:
-    """Serve the bundle in ``folder``; its version is "folder-" and the first digits of its digest."""
+def from_folder(folder: Path, pin: Pin | None = None) -> Load:
+    """Serve the bundle in ``folder``: the version that ``pin`` names, if it has the pin's digest, or else "folder-" and
+    the first digits of its digest."""
 
     def load(current: ServedModel | None) -> ServedModel:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(folder, pin.digest if pin else None)
         if current is not None and current.digest == manifest.digest:
             return current
         ensemble = load_bundle(folder, manifest.digest)
-        version = f"folder-{manifest.digest[:12]}"
-        return ServedModel(version, manifest.digest, ensemble, "a bundle folder", figures_of(manifest.extra))
+        version, origin = f"folder-{manifest.digest[:12]}", "a bundle folder"
+        if pin is not None:
+            version, origin = pin.version, "its own bento, which is pinned to it"
+        return ServedModel(version, manifest.digest, ensemble, origin, figures_of(manifest.extra))
 
     return load
 

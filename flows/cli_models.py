@@ -61,6 +61,23 @@ def roll_back(reason: Reason, as_json: Json = False) -> None:
     print_json(decided.to_json()) if as_json else typer.echo(decided.line())
 
 
+def bento(
+    version: Annotated[str, typer.Argument(help="number or alias of a registered version")] = "champion",
+    as_json: Json = False,
+) -> None:
+    """Build a bento that serves one registered version and no other, whatever is promoted later.
+
+    Example: ./halftime bento champion
+    """
+    from flows.bento import build_bento
+
+    pin, tag = build_bento(settings_with(), version)
+    if as_json:
+        print_json({"tag": tag, **pin._asdict()})
+    else:
+        typer.echo(f"{tag}: version {pin.version}, digest {pin.digest}")
+
+
 def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None

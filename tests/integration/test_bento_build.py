@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from bentos.answering import code_version
+from bentos.build import Pin, build_pinned
+from models.bundle import BundleError, read_manifest
 from services.settings import ROOT
 from tests.support.running_forecaster import running_forecaster, small_bundle
 from tests.support.servers import temporary_folder
@@ -40,6 +42,27 @@ def test_bento_holds_the_service_and_no_data_test_or_secret(bento: Path) -> None
     assert {Path(name).suffix for name in files} == {".py", ".yaml"}
     assert "bentos/forecaster.py" in files
     assert "models: []" in (bento / "bento.yaml").read_text()
+
+
+def test_a_pinned_bento_serves_its_version_and_refuses_any_other_bytes(bento_home: Path, tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path / "bundle")
+    pin = Pin("12", read_manifest(bundle).digest)
+    with pytest.raises(BundleError):
+        build_pinned(bundle, Pin("12", "0" * 64), bento_home)
+    tag = build_pinned(bundle, pin, bento_home)
+    assert tag == f"halftime:v12-{pin.digest[:12]}"
+    own = {"serve": tag, "cwd": tmp_path, "BENTOML_HOME": str(bento_home)}
+    with running_forecaster(bento_home / "pinned", None, **own) as running:  # type: ignore[arg-type]
+        answer = running.predict().json()
+        assert (answer["model_version"], answer["model_digest"]) == pin
+        assert answer["code_version"] == code_version()
+        assert "pinned" in running.http.get("/model").json()["loaded_from"]
+    source = bento_home / "bentos" / "halftime" / tag.partition(":")[2] / "src" / "pinned" / "bundle"
+    array = next(source.glob("*.npy"))
+    array.write_bytes(array.read_bytes()[:-1] + b"\x01")
+    with running_forecaster(bento_home / "broken", None, ready=False, **own) as running:  # type: ignore[arg-type]
+        running.wait_unready("is not the file the manifest names")
+        assert running.predict().status_code == 503
 
 
 def test_built_bento_serves_the_same_code(bento: Path, bento_home: Path, tmp_path: Path) -> None:
