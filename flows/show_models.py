@@ -24,9 +24,9 @@ def model_tables(report: ModelReport) -> Iterator[Table | Text]:
             names.get(one.version, ""),
             one.kind,
             parent,
-            one.lineage,
+            one.lineage[:8],
             f"{one.has_seen}",
-            one.calibration_id,
+            one.calibration_id[:8],
         )
     yield table
     table = Table("since", "champion", "before", "decision", "by", "why", title="champions")

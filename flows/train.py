@@ -79,8 +79,17 @@ def history(store: Store, settings: Settings, before: date) -> History:
     return History.from_frame(frame)
 
 
-def train(settings: Settings, *, as_of: date, promote: bool = False, progress: Progress | None = None) -> TrainSummary:
+def train(
+    settings: Settings,
+    *,
+    as_of: date,
+    promote: bool = False,
+    progress: Progress | None = None,
+    rule: str | None = None,
+) -> TrainSummary:
     """Trains on the games before ``as_of`` and registers the version; the first one ever becomes champion.
+
+    With ``promote`` any does, by a person's decision unless ``rule`` names the one that asks for it.
 
     Raises NoHistory, NotBetter, models.training.TrainingError, services.registry errors.
     """
@@ -95,8 +104,10 @@ def train(settings: Settings, *, as_of: date, promote: bool = False, progress: P
             promoted = (promote or first) and beats_persistence(result.figures)
             if promoted:
                 reason = f"{'the first model' if first else 'asked for'}: trained on the games before {as_of}"
-                who: Decider = "person" if promote else "rule"
-                crown(store, registry, version, reason=reason, kind=who, evidence=result.figures)
+                named = rule or (None if promote else "first model")
+                who: Decider = "person" if named is None else "rule"
+                by = None if named is None else f"rule: {named}"
+                crown(store, registry, version, reason=reason, kind=who, by=by, evidence=result.figures)
         if promote and not promoted:
             raise NotBetter(
                 f"version {version.version} is registered but not promoted: on {result.figures['games_test']:.0f} games"
@@ -165,7 +176,7 @@ def ensure_champion(
                 crown(store, registry, version, reason=reason, by="rule: replay")
                 return version, None
             log.info("champion has seen the night; training one that has not", night=str(as_of))
-    summary = train(settings, as_of=as_of, promote=True, progress=progress)
+    summary = train(settings, as_of=as_of, promote=True, progress=progress, rule="no champion for the night")
     return registry.get(CHAMPION), summary
 
 
