@@ -1,0 +1,105 @@
+"""New challengers from new games, on the real PostgreSQL and MLflow; runs of dead workers on a real Prefect."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import Running
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import wiring
+from flows.champion import CHALLENGER, CHAMPION, pointed
+from flows.renew import refresh_dejavu, retrain
+from flows.zombies import close_zombies
+from services.history import simulated_games
+from services.store import Store, game_rows
+from tests.support.lifecycle_world import begin, honest, lifecycle_settings
+
+AS_OF = date(2023, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def league() -> pd.DataFrame:
+    """Five seasons of the simulated league, the last one to its end."""
+    return simulated_games(7, range(2018, 2023))
+
+
+def load(store: Store, games: pd.DataFrame) -> None:
+    rows = list(game_rows(games, "simulated"))
+    for start in range(0, len(rows), 1000):
+        store.upsert_games(rows[start : start + 1000])
+
+
+def test_the_weeks_games_enter_the_memory_of_a_challenger_and_one_is_on_trial_at_a_time(
+    store: Store, database_url: str, mlflow_url: str, tmp_path: Path, league: pd.DataFrame
+) -> None:
+    settings = lifecycle_settings(database_url, mlflow_url, tmp_path, retrain_min_games=300)
+    begin(settings, store, honest())
+    load(store, league)
+    made = refresh_dejavu(settings, as_of=AS_OF)
+    registry = wiring.registry(settings)
+    challenger, champion = registry.fetch(CHALLENGER), registry.fetch(CHAMPION)
+    assert made.version == challenger.version.version == "2"
+    before = (league["date"] < AS_OF).sum()
+    assert len(challenger.ensemble.mixture.dejavu.game_id) == pytest.approx(before - 1300, abs=20)
+    assert challenger.ensemble.trained_through < AS_OF
+    row = store.model_version(settings.model_name, "2")
+    assert row is not None
+    assert (row.kind, row.parent_version) == ("refreshed", champion.version.version)
+    assert champion.version.version == "1", "nobody is promoted without a trial"
+    for busy in (refresh_dejavu(settings, as_of=AS_OF), retrain(settings, as_of=AS_OF)):
+        assert (busy.version, busy.why) == (None, "challenger 2 is on trial: one at a time")
+
+
+def test_everything_is_trained_anew_only_when_enough_games_are_new(
+    store: Store, database_url: str, mlflow_url: str, tmp_path: Path, league: pd.DataFrame
+) -> None:
+    settings = lifecycle_settings(database_url, mlflow_url, tmp_path, retrain_min_games=100_000)
+    begin(settings, store, honest())
+    load(store, league)
+    few = retrain(settings, as_of=AS_OF)
+    assert few.version is None
+    assert "100000 needed to train again" in few.why
+    made = retrain(settings.model_copy(update={"retrain_min_games": 300}), as_of=AS_OF)
+    registry = wiring.registry(settings)
+    challenger = pointed(registry, CHALLENGER)
+    assert challenger is not None
+    assert made.version == challenger.version
+    assert len(challenger.tags["data_digest"]) == 16
+    assert registry.get(CHAMPION).version == "1"
+
+
+@pytest.fixture(scope="module")
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+def test_a_run_that_a_dead_worker_left_running_is_closed_and_a_living_one_is_not(prefect_server: None) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    from flows.orchestration import close_zombies as some_flow
+
+    with get_client(sync_client=True) as client:
+        runs = {}
+        for name, pid in (("dead", gone.pid), ("living", os.getpid())):
+            run = client.create_flow_run(some_flow, name=name, state=Running())
+            client.update_flow_run(run.id, infrastructure_pid=f"{socket.gethostname()}:{pid}")
+            runs[name] = run.id
+        figures = close_zombies()
+        assert (figures["process_gone"], figures["too_old"]) == (1, 0)
+        states = {name: client.read_flow_run(run).state_type for name, run in runs.items()}
+        assert {name: str(state and state.value) for name, state in states.items()} == {
+            "dead": "CRASHED",
+            "living": "RUNNING",
+        }
+        assert close_zombies()["process_gone"] == 0, "once"
