@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +21,7 @@ from flows.champion import CHALLENGER, crown, deciding, keep_version
 from flows.evaluate import EvaluationResult, evaluate
 from flows.promote import promote
 from flows.recalibrate import recalibrate
+from flows.rehearsal_result import Plant, Rehearsal
 from flows.shadow import SHADOW_MINUTES, Models
 from flows.train import register
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
@@ -34,7 +34,6 @@ from services.history import simulated_games
 from services.settings import Settings
 from services.store import ForecastRow, PredictionRow, Store, game_rows
 
-Plant = Literal["none", "drift", "better", "bad"]
 Progress = Callable[[str, float], None]
 
 SEASONS = (2018, 2019, 2020, 2021, 2022)
@@ -48,42 +47,6 @@ NIGHTLY_UTC = time(9, 30)
 
 class RehearsalError(ValueError):
     """A rehearsal that cannot be played; the message says what to ask for."""
-
-
-@dataclass
-class Rehearsal:
-    """What happened: ``decisions`` in order, ``forecasts`` one row an official forecast of the platform and of the
-    frozen model."""
-
-    plant: Plant
-    seed: int
-    seasons: tuple[int, ...]
-    decisions: list[dict[str, Any]] = field(default_factory=list)
-    forecasts: list[dict[str, Any]] = field(default_factory=list)
-    versions: int = 0
-
-    def note(self, day: date, what: str, **figures: Any) -> None:
-        """Adds a decision."""
-        self.decisions.append({"date": day.isoformat(), "what": what, **figures})
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        frame = pd.DataFrame(self.forecasts)
-        kinds = [one["what"] for one in self.decisions]
-        return {
-            "plant": self.plant,
-            "seed": self.seed,
-            "seasons": list(self.seasons),
-            "games": len(frame),
-            "whole": _figures(frame),
-            "months": [{"month": month, **_figures(part)} for month, part in frame.groupby("month")],
-            "versions": self.versions,
-            "recalibrations": kinds.count("recalibrated"),
-            "promotions": kinds.count("promote"),
-            "rollbacks": kinds.count("roll-back"),
-            "rejections": kinds.count("reject"),
-            "decisions": self.decisions,
-        }
 
 
 def rehearse(
@@ -184,7 +147,7 @@ def _play(store: Store, settings: Settings, run: Rehearsal, games: pd.DataFrame,
             store.record_forecast(row, _forecast(row, game))
             if minute == OFFICIAL_MINUTE:
                 still = _asked(frozen, request)
-                run.forecasts.append(_scored(day, row, still, actual))
+                run.score(day, row, still, actual)
         store.record_actual(game_id, actual, state="final", source="rehearsal")
         store.settle(game_id)
 
@@ -220,30 +183,6 @@ def _forecast(row: PredictionRow, game: dict[str, Any]) -> ForecastRow:
         persistence=int(game[MARGIN_COLUMNS[row.minute]]),
         forecast_at=row.created_at,
     )
-
-
-def _scored(day: date, row: PredictionRow, still: PredictionRow, actual: int) -> dict[str, Any]:
-    return {
-        "month": f"{day:%Y-%m}",
-        "covered": row.lower <= actual <= row.upper,
-        "width": row.upper - row.lower,
-        "error": actual - row.point,
-        "frozen_covered": still.lower <= actual <= still.upper,
-        "frozen_width": still.upper - still.lower,
-        "frozen_error": actual - still.point,
-    }
-
-
-def _figures(frame: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "n": len(frame),
-        "coverage": float(frame["covered"].mean()),
-        "mean_width": float(frame["width"].mean()),
-        "mae": float(frame["error"].abs().mean()),
-        "frozen_coverage": float(frame["frozen_covered"].mean()),
-        "frozen_mean_width": float(frame["frozen_width"].mean()),
-        "frozen_mae": float(frame["frozen_error"].abs().mean()),
-    }
 
 
 def _night(settings: Settings, run: Rehearsal, day: date) -> None:
