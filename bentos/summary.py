@@ -26,7 +26,7 @@ _SETTLED = text(
            min(league_date)::text AS first_date, max(league_date)::text AS last_date
     FROM (
         SELECT g.source, g.league_date, p.model_version, f.minute, p.alpha, p.upper - p.lower AS width,
-               s.settlement_id, coalesce((SELECT min(lineage) FROM model_versions WHERE digest = p.model_digest),
+               s.settlement_id, coalesce((SELECT min(lineage) FROM registered_versions WHERE digest = p.model_digest),
                                          p.model_version) AS lineage,
                s.error, s.covered, s.persistence_error,
                row_number() OVER (PARTITION BY f.minute ORDER BY s.settlement_id DESC) AS place

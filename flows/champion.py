@@ -60,7 +60,7 @@ def deciding(store: Store, *, wait_s: float = 60.0) -> Iterator[None]:
 
 
 def keep_version(store: Store, version: Version, ensemble: Ensemble, kind: Kind, parent: str | None) -> ModelVersion:
-    """The registered version's row in ``model_versions``, written when it is not there yet."""
+    """The registered version's row in ``registered_versions``, written when it is not there yet."""
     known = store.model_version(version.model_name, version.version)
     if known is not None:
         return known

@@ -138,7 +138,7 @@ def _challenger(store: Store, registry: Registry, champion: ModelVersion) -> Mod
 
 
 def _known(store: Store, registry: Registry, alias: str) -> ModelVersion | None:
-    """The version behind an alias as ``model_versions`` has it; None when the alias is not set."""
+    """The version behind an alias as ``registered_versions`` has it; None when the alias is not set."""
     version = pointed(registry, alias)
     if version is None:
         return None

@@ -31,6 +31,7 @@ from models.game import OFFICIAL_S
 from monitoring.rows import Facts, MinuteRow, ModelFigures, Waiting
 from monitoring.standing import (
     LINEAGE,
+    lineage_of,
     minute_query,
     official_forecasts,
     reading,
@@ -85,6 +86,7 @@ def read_facts(engine: Engine) -> Facts:
             report_ages_s=_report_ages(connection),
             models=_models(connection),
             minutes=_minutes(connection),
+            newest_versions=_newest_versions(connection),
         )
 
 
@@ -198,7 +200,6 @@ def _models(connection: Connection) -> tuple[ModelFigures, ...]:
         ModelFigures(
             source=source,
             lineage=lineage,
-            model_version=rows[-1].model_version,
             alpha=alpha,
             misses=tuple(not row.covered for row in rows),
             errors=tuple(float(row.actual - row.point) for row in rows),
@@ -217,6 +218,21 @@ def _minutes(connection: Connection) -> dict[tuple[str, str, float], tuple[Minut
     for source, lineage, alpha, *figures in connection.execute(query):
         found[source, lineage, alpha].append(MinuteRow(*figures))
     return {key: tuple(rows) for key, rows in found.items()}
+
+
+def _newest_versions(connection: Connection) -> dict[tuple[str, str], str]:
+    model = predictions.c.model_digest, predictions.c.model_version
+    # Versions first, lines after: there are a few hundred of those and a hundred thousand forecasts.
+    made = (
+        select(games.c.source, *model, func.max(forecasts.c.id).label("newest"))
+        .join_from(forecasts, predictions, predictions.c.id == forecasts.c.prediction_id)
+        .join(games, games.c.game_id == forecasts.c.game_id)
+        .where(forecasts.c.role == "champion")
+        .group_by(games.c.source, *model)
+        .subquery()
+    )
+    query = select(made.c.source, lineage_of(made), made.c.model_version).order_by(made.c.newest)
+    return {(source, lineage): version for source, lineage, version in connection.execute(query)}
 
 
 def _pairs(connection: Connection, query: Select[Any]) -> dict[tuple[str, str], int]:

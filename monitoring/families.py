@@ -27,7 +27,7 @@ MINUTE_LABELS = (*MODEL_LABELS, "minute")
 def fact_families(facts: Facts) -> Iterator[Metric]:
     """Everything that is a fact in the database."""
     by_model = ("source", "model_version")
-    yield counter("nba_predictions", "Predictions stored, served or official", by_model, facts.predictions)
+    yield counter("nba_predictions", "Predictions served, official or not", by_model, facts.predictions)
     yield counter("halftime_official_forecasts", "Official forecasts, revisions included", by_model, facts.official)
     yield counter("halftime_forecasts", "Forecasts of every minute, revisions included", by_model, facts.live)
     settled = {(source,): n for source, n in facts.settlements.items()}
@@ -44,11 +44,12 @@ def fact_families(facts: Facts) -> Iterator[Metric]:
     yield labelled("halftime_lease_left_seconds", "Time to expiry, negative after it", "lease", facts.lease_left_s)
     yield labelled("halftime_report_age_seconds", "Age of the newest report", "kind", facts.report_ages_s)
     yield from model_families(facts.models)
+    yield lineage_family(facts.newest_versions)
     yield from minute_families(facts.minutes)
 
 
 def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
-    """Coverage, width, error and alarm evidence of each line of models at each level, and its newest version."""
+    """Coverage, width, error and alarm evidence of each line of models at each level."""
     texts = {
         "halftime_settled_games": "Settled official forecasts",
         "nba_conformal_coverage": "Share of intervals that held the outcome",
@@ -64,25 +65,24 @@ def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
     errors = HistogramMetricFamily(
         "nba_prediction_error_points", "Absolute errors of settled official forecasts", labels=MODEL_LABELS
     )
-    info = GaugeMetricFamily(
-        "halftime_model_lineage_info",
-        "Newest version of each line that forecast",
-        labels=("source", "lineage", "model_version"),
-    )
-    newest: dict[tuple[str, str], str] = {}
     for model in models:
         labels = (model.source, model.lineage, _level(model.alpha))
-        newest[model.source, model.lineage] = model.model_version
         for name, value in _model_values(model).items():
             families[name].add_metric(labels, value)
         sizes = [abs(error) for error in model.errors]
         buckets = [(f"{float(edge)}", float(sum(size <= edge for size in sizes))) for edge in ERROR_BUCKETS]
         errors.add_metric(labels, [*buckets, ("+Inf", float(len(sizes)))], sum(sizes))
-    for (source, lineage), version in sorted(newest.items()):
-        info.add_metric((source, lineage, version), 1.0)
     yield from families.values()
     yield errors
-    yield info
+
+
+def lineage_family(newest_versions: Mapping[tuple[str, str], str]) -> Metric:
+    """1 for the newest version of each line that forecast: what a lineage in another figure's labels is now."""
+    labels = ("source", "lineage", "model_version")
+    info = GaugeMetricFamily("halftime_model_lineage_info", "Newest version of each line that forecast", labels=labels)
+    for (source, lineage), version in sorted(newest_versions.items()):
+        info.add_metric((source, lineage, version), 1.0)
+    return info
 
 
 def minute_families(minutes: Mapping[tuple[str, str, float], Sequence[MinuteRow]]) -> Iterator[Metric]:

@@ -97,12 +97,10 @@ class SettledRow:
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
-    """Standing settled forecasts of one line of models at one level, each tuple in order of forecast, in points;
-    ``model_version`` is the line's newest among them."""
+    """Standing settled forecasts of one line of models at one level, each tuple in order of forecast, in points."""
 
     source: str
     lineage: str
-    model_version: str
     alpha: float
     misses: tuple[bool, ...]
     errors: tuple[float, ...]
@@ -123,7 +121,7 @@ class Facts:
     """What the exporter publishes: one reading of the tables. Ages in seconds by the database's clock."""
 
     predictions: dict[tuple[str, str], int]
-    """(source, model version) -> rows; source is "none" for predictions that name no game."""
+    """(source, model version) -> rows served, shadows left out; source is "none" for predictions that name no game."""
     official: dict[tuple[str, str], int]
     live: dict[tuple[str, str], int]
     """The same for the forecasts of every minute, the official one included."""
@@ -141,4 +139,6 @@ class Facts:
     report_ages_s: dict[str, float]
     models: tuple[ModelFigures, ...]
     minutes: dict[tuple[str, str, float], tuple[MinuteRow, ...]]
-    """(source, model version, alpha) -> figures by minute, over the newest 30 days on which games were decided."""
+    """(source, lineage, alpha) -> figures by minute, over the newest 30 days on which games were decided."""
+    newest_versions: dict[tuple[str, str], str]
+    """(source, lineage) -> the version that made the newest forecast of the platform's own, of any minute."""

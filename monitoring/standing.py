@@ -7,16 +7,24 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Double, Engine, Integer, Select, and_, cast, column, func, select, table, text
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql import ColumnElement, FromClause
 
 from models.clock import OFFICIAL_MINUTE
 from services.database import transaction
-from services.schema import games, model_versions, predictions
+from services.schema import games, predictions, registered_versions
 
-# What nightly recalibration keeps: evidence about a model goes on when its calibration is a night older. A model that
-# was registered before there was a table of versions is a line of its own.
-_KNOWN = select(func.min(model_versions.c.lineage)).where(model_versions.c.digest == predictions.c.model_digest)
-LINEAGE = func.coalesce(_KNOWN.correlate(predictions).scalar_subquery(), predictions.c.model_version)
+
+def lineage_of(made: FromClause) -> ColumnElement[str]:
+    """The line of the model in a row with ``model_digest`` and ``model_version``.
+
+    It is what nightly recalibration keeps: evidence about a model goes on when its calibration is a night newer. One
+    digest may stand under two names, with one lineage. A version that the table does not know is a line of its own.
+    """
+    known = select(func.min(registered_versions.c.lineage)).where(registered_versions.c.digest == made.c.model_digest)
+    return func.coalesce(known.correlate(made).scalar_subquery(), made.c.model_version)
+
+
+LINEAGE = lineage_of(predictions)
 
 # The official forecast and its revisions: the champion's at minute 18. What stands is of every minute.
 official_forecasts = table(

@@ -266,8 +266,8 @@ promotions = Table(
     Index("promotions_model_idx", "model_name", "alias", "id"),
 )
 
-model_versions = Table(
-    "model_versions",
+registered_versions = Table(
+    "registered_versions",
     metadata,
     _text("model_name"),
     _text("version"),
@@ -279,9 +279,9 @@ model_versions = Table(
     Column("ratings_as_of", Date),
     _text("calibration_id"),
     _now("registered_at"),
-    PrimaryKeyConstraint("model_name", "version", name="model_versions_pkey"),
-    UniqueConstraint("model_name", "digest", name="model_versions_digest_key"),
-    Index("model_versions_lineage_idx", "model_name", "lineage"),
+    PrimaryKeyConstraint("model_name", "version", name="registered_versions_pkey"),
+    UniqueConstraint("model_name", "digest", name="registered_versions_digest_key"),
+    Index("registered_versions_lineage_idx", "model_name", "lineage"),
 )
 
 evaluations = Table(

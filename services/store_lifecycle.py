@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.database import transaction
-from services.schema import evaluations, model_versions, promotions
+from services.schema import evaluations, promotions, registered_versions
 
 Kind = Literal["trained", "recalibrated", "refreshed", "found"]
 Action = Literal["promote", "roll-back"]
@@ -86,7 +86,7 @@ class Evaluation:
 
 
 class LifecycleStore:
-    """The part of the store that keeps ``model_versions``, ``evaluations`` and ``promotions``."""
+    """The part of the store that keeps ``registered_versions``, ``evaluations`` and ``promotions``."""
 
     engine: Engine
 
@@ -95,21 +95,21 @@ class LifecycleStore:
         values = asdict(version)
         del values["registered_at"]
         with transaction(self.engine) as connection:
-            return connection.execute(insert(model_versions).values(values).on_conflict_do_nothing()).rowcount == 1
+            return connection.execute(insert(registered_versions).values(values).on_conflict_do_nothing()).rowcount == 1
 
     def model_version(self, model_name: str, version: str) -> ModelVersion | None:
         """One version, or None."""
-        own = model_versions.c
-        query = select(model_versions).where(own.model_name == model_name, own.version == version)
+        own = registered_versions.c
+        query = select(registered_versions).where(own.model_name == model_name, own.version == version)
         with transaction(self.engine) as connection:
             found = connection.execute(query).mappings().one_or_none()
         return None if found is None else ModelVersion(**found)
 
     def model_history(self, model_name: str, lineage: str | None = None) -> list[ModelVersion]:
         """All versions, newest first, of one lineage or of all."""
-        query = select(model_versions).where(model_versions.c.model_name == model_name)
+        query = select(registered_versions).where(registered_versions.c.model_name == model_name)
         if lineage is not None:
-            query = query.where(model_versions.c.lineage == lineage)
+            query = query.where(registered_versions.c.lineage == lineage)
         with transaction(self.engine) as connection:
             found = [ModelVersion(**row) for row in connection.execute(query).mappings()]
         return sorted(found, key=lambda one: (len(one.version), one.version), reverse=True)

@@ -31,7 +31,7 @@ _UNSHADOWED = text(
       AND (CAST(:upto AS date) IS NULL OR g.league_date <= :upto)
       AND NOT EXISTS (
           SELECT 1 FROM forecasts f JOIN predictions q ON q.id = f.prediction_id
-          JOIN model_versions v ON v.digest = q.model_digest
+          JOIN registered_versions v ON v.digest = q.model_digest
           WHERE f.game_id = s.game_id AND f.minute = s.minute AND f.revision = s.revision
             AND v.model_name = :model_name AND v.lineage = :lineage)
     ORDER BY g.league_date, s.game_id, s.minute
@@ -65,7 +65,7 @@ _DUELS = text(
                (p.upper - p.lower) / 2 AS half_width
         FROM forecasts f
         JOIN predictions p ON p.id = f.prediction_id
-        JOIN model_versions v ON v.model_name = :model_name AND v.digest = p.model_digest
+        JOIN registered_versions v ON v.model_name = :model_name AND v.digest = p.model_digest
         WHERE v.lineage IN (:one, :other) AND f.minute = ANY(:minutes)
         ORDER BY f.game_id, f.minute, f.revision, v.lineage, f.role, f.id DESC
     )

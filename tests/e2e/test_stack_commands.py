@@ -243,7 +243,7 @@ def test_training_again_gives_the_version_there_is(
     assert (summary["version"], summary["digest"]) == tuple(played.report["model"].values())
     assert not summary["promoted"]
     assert rows(store, "SELECT count(*) FROM promotions WHERE reason LIKE '%trained%'") == [(1,)]
-    kinds = rows(store, "SELECT version, kind FROM model_versions ORDER BY version")
+    kinds = rows(store, "SELECT version, kind FROM registered_versions ORDER BY version")
     assert kinds == [("1", "trained"), ("2", "recalibrated")]
     asked = {"filter": f"name='{settings.model_name}'"}
     found = httpx.get(f"{settings.resolved_mlflow_uri}/api/2.0/mlflow/model-versions/search", params=asked, timeout=30)

@@ -202,6 +202,17 @@ def test_a_date_that_was_only_history_shows_its_results(played: Store) -> None:
     assert BoardStore(played.engine).games("1999-01-01") == []
 
 
+def test_a_date_that_only_shadows_forecast_is_no_night_of_the_board(store: Store) -> None:
+    store.upsert_games([game_row()])
+    store.record_shadow(prediction_row(request_id=f"shadow:{GAME}:18:0:9"), forecast_row())
+    reads = BoardStore(store.engine)
+    assert reads.nights() == []
+    (game,) = reads.games(NIGHT.isoformat())
+    assert game.forecast is None
+    store.record_forecast(prediction_row(), forecast_row())
+    assert reads.nights() == [NIGHT.isoformat()]
+
+
 def test_a_followed_game_never_shows_the_end_that_history_knows(store: Store) -> None:
     store.upsert_games([history_row()])
     store.record_void(GAME, "postponed")

@@ -8,7 +8,6 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,13 +15,23 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from models.game import Status
+from monitoring.evidence import coverage_log_evidence, null_miss_rate
 from monitoring.exporter import make_registry, serve
+from monitoring.families import CALIBRATION_GAMES
 from monitoring.streams import open_redis
 from services.database import make_engine
 from services.settings import Settings
-from services.store import ModelVersion, Store
-from tests.support.rows import forecast_row, prediction_row
-from tests.support.settled_night import NIGHT, add_forecast, add_game, add_outcome, add_tick, game_id
+from services.store import Store
+from tests.support.settled_night import (
+    NIGHT,
+    add_forecast,
+    add_game,
+    add_outcome,
+    add_shadow,
+    add_tick,
+    add_version,
+    game_id,
+)
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -142,26 +151,56 @@ def test_coverage_appears_with_the_twentieth_settled_game(store: Store, registry
     assert value(found, "halftime_coverage_log_evidence", **labels) is not None
 
 
-def kept(store: Store, version: str, digest: str, lineage: str) -> None:
-    store.record_version(
-        ModelVersion("halftime", version, digest, lineage, None, "recalibrated", NIGHT, NIGHT, f"cal-{version}")
-    )
+LINE = "1234567890abcdef"
 
 
 def test_versions_of_one_line_are_one_stream_of_evidence(store: Store, registry: CollectorRegistry) -> None:
     for version, digest in (("3", "ab" * 32), ("4", "cd" * 32)):
-        kept(store, version, digest, "1234567890abcdef")
+        add_version(store, version, digest, LINE)
+    add_version(store, "1", "cd" * 32, LINE, name="halftime-simulated")
     for number in range(20):
         add_game(store, number)
         version, digest = ("3", "ab" * 32) if number < 12 else ("4", "cd" * 32)
         add_forecast(store, number, model_version=version, model_digest=digest)
         add_outcome(store, number, 6)
     found = samples(registry)
-    line = {"source": "recorded", "lineage": "1234567890abcdef"}
+    line = {"source": "recorded", "lineage": LINE}
     assert value(found, "halftime_settled_games", **line, level="0.95") == 20
     assert value(found, "nba_conformal_coverage", **line, level="0.95") == 1.0
+    assert value(found, "nba_prediction_error_points_count", **line, level="0.95") == 20
     assert value(found, "halftime_minute_settled_games", **line, level="0.95", minute="18") == 20
-    assert value(found, "halftime_model_lineage_info", **line, model_version="4") == 1
+    counted = {"source": "recorded", "model_version": "4"}
+    assert value(found, "halftime_official_forecasts_total", **counted) == 8, "a digest under two names counts once"
+
+
+def test_the_alarms_evidence_goes_on_when_a_night_recalibrates(store: Store, registry: CollectorRegistry) -> None:
+    for version, digest in (("3", "ab" * 32), ("4", "cd" * 32)):
+        add_version(store, version, digest, LINE)
+    for number in range(12):
+        add_game(store, number)
+        version, digest = ("3", "ab" * 32) if number % 2 else ("4", "cd" * 32)
+        add_forecast(store, number, model_version=version, model_digest=digest)
+        add_outcome(store, number, 30)
+    wanted = coverage_log_evidence((True,) * 12, 0.05, null_miss_rate(0.05, CALIBRATION_GAMES))
+    labels = {"source": "recorded", "lineage": LINE, "level": "0.95"}
+    assert value(samples(registry), "halftime_coverage_log_evidence", **labels) == pytest.approx(wanted)
+
+
+def test_the_newest_version_of_a_line_is_the_one_that_forecast_last(store: Store, registry: CollectorRegistry) -> None:
+    def newest() -> set[str]:
+        found = samples(registry)
+        return {dict(labels)["model_version"] for name, labels in found if name == "halftime_model_lineage_info"}
+
+    for version, digest in (("10", "ab" * 32), ("9", "cd" * 32)):
+        add_version(store, version, digest, LINE)
+    for number in range(3):
+        add_game(store, number)
+    add_forecast(store, 0, model_version="9", model_digest="cd" * 32, alpha=0.2)
+    add_outcome(store, 0, 6)
+    add_forecast(store, 1, model_version="10", model_digest="ab" * 32)
+    assert newest() == {"10"}, "settled or not, whatever its level"
+    add_forecast(store, 2, model_version="9", model_digest="cd" * 32, pattern=(1,) * 7)
+    assert newest() == {"9"}, "whatever its minute; after a roll-back the older one"
 
 
 def test_shadows_change_no_figure(store: Store, registry: CollectorRegistry) -> None:
@@ -169,22 +208,15 @@ def test_shadows_change_no_figure(store: Store, registry: CollectorRegistry) -> 
         add_game(store, number)
         add_forecast(store, number)
         add_outcome(store, number, 6)
-    before = samples(registry)
-    duplicates = store.night(NIGHT).duplicates
+    timed = {"halftime_scrape_seconds"}
+    before = {key: found for key, found in samples(registry).items() if key[0] not in timed}
     for number in range(20):
-        made = prediction_row(
-            game_id=game_id(number), point=-40.0, lower=-41.0, upper=-39.0, model_version="9", model_digest="ef" * 32,
-            request_id=f"shadow:{game_id(number)}:18:0:9", id=uuid4(),
-        )  # fmt: skip
-        assert store.record_shadow(made, forecast_row(game_id=game_id(number)))
-        assert store.settle(game_id(number)) == []
-    still = ("nba_", "halftime_")
-    after = samples(registry)
-    changing = ("seconds", "created")
-    assert {k: v for k, v in after.items() if k[0].startswith(still) and not any(c in k[0] for c in changing)} == {
-        k: v for k, v in before.items() if k[0].startswith(still) and not any(c in k[0] for c in changing)
-    }
-    assert store.night(NIGHT).duplicates == duplicates == 0
+        add_shadow(store, number)
+        add_shadow(store, number, pattern=(1,) * 23)
+        store.settle(game_id(number))
+    assert store.unsettled_shadows() == [], "they are settled like the platform's own"
+    assert {key: found for key, found in samples(registry).items() if key[0] not in timed} == before
+    assert store.night(NIGHT).duplicates == 0
 
 
 def test_a_corrected_outcome_is_scored_once(store: Store, registry: CollectorRegistry) -> None:

@@ -65,7 +65,9 @@ async def keep_asking(base_url: str, stop: asyncio.Event) -> list[tuple[int, str
     async def ask(client: httpx.AsyncClient) -> None:
         answer = await client.post("/predict", json={"pattern": PATTERN})
         body = answer.json()
-        answers.append((answer.status_code, body.get("model_version", ""), body.get("model_digest", "")))
+        answers.append(
+            (answer.status_code, body.get("model_version", body.get("error", "")), body.get("model_digest", ""))
+        )
 
     limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)
     async with httpx.AsyncClient(base_url=base_url, timeout=30, limits=limits) as client, asyncio.TaskGroup() as group:
@@ -89,6 +91,8 @@ def test_twenty_promotions_under_load_fail_no_request_and_every_answer_names_its
         registry.set_alias("champion", "1")
         own = {"MLFLOW_TRACKING_URI": mlflow, "HALFTIME_CHAMPION_POLL_S": "0.2"}
         with running_forecaster(home, None, workers=WORKERS, **own) as running:
+            # One worker says it is ready while another still loads its first model.
+            until(lambda: all_say(running, "1"), 60)
             stop = threading.Event()
 
             async def load() -> list[tuple[int, str, str]]:
@@ -111,10 +115,10 @@ def test_twenty_promotions_under_load_fail_no_request_and_every_answer_names_its
                 answers = asking.result()
             assert running.http.get("/metrics").text.count("halftime_model_swaps_total") > 0
         registry.close()
-    assert {status for status, _, _ in answers} == {200}
+    assert [answer for answer in answers if answer[0] != 200] == []
     assert len(answers) > RATE
     assert {(version, digest) for _, version, digest in answers} == set(digests.items())
 
 
 def all_say(running: RunningForecaster, number: str) -> bool:
-    return {running.predict().json()["model_version"] for _ in range(8 * WORKERS)} == {number}
+    return {running.predict().json().get("model_version") for _ in range(8 * WORKERS)} == {number}

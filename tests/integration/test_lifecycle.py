@@ -117,7 +117,7 @@ def test_a_shadow_is_made_by_a_version_that_has_seen_nothing_of_its_night(settin
         rows = connection.execute(
             text(
                 "SELECT DISTINCT g.league_date, v.trained_through FROM forecasts f JOIN games g USING (game_id)"
-                " JOIN predictions p ON p.id = f.prediction_id JOIN model_versions v ON v.digest = p.model_digest"
+                " JOIN predictions p ON p.id = f.prediction_id JOIN registered_versions v ON v.digest = p.model_digest"
                 " WHERE f.role = 'shadow'"
             )
         ).all()
@@ -208,7 +208,7 @@ class Killed(BaseException):
 def state(settings: Settings, store: Store) -> dict[str, Any]:
     """Everything that a night leaves behind, without times and numbers of rows."""
     queries = {
-        "versions": "SELECT version, digest, lineage, parent_version, kind FROM model_versions",
+        "versions": "SELECT version, digest, lineage, parent_version, kind FROM registered_versions",
         "promotions": "SELECT model_version, previous_version, action, reason FROM promotions",
         "evaluations": "SELECT league_date, challenger_version, decision, n FROM evaluations",
         "forecasts": "SELECT game_id, minute, role, model_version FROM forecasts",

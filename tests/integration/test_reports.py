@@ -15,7 +15,7 @@ from monitoring.reports import KIND, build_evidently_report, settled_frame
 from monitoring.standing import reading
 from services.database import StoreError
 from services.store import Store
-from tests.support.settled_night import NIGHT, add_forecast, add_game, add_outcome, add_tick, game_id
+from tests.support.settled_night import NIGHT, add_forecast, add_game, add_outcome, add_shadow, add_tick, game_id
 
 
 def a_night(store: Store) -> None:
@@ -92,6 +92,21 @@ def test_a_revision_that_changed_nothing_counts_as_duplicate(store: Store) -> No
     add_forecast(store, 0)
     add_forecast(store, 0, revision=1)
     assert night_rows(store.engine, NIGHT).duplicates == 1
+
+
+def test_shadows_change_nothing_in_the_report_of_a_night_and_are_no_duplicates(store: Store) -> None:
+    a_night(store)
+    before = build_night_report(night_rows(store.engine, NIGHT))
+    assert before.totals.duplicates == 0
+    add_shadow(store, 0)
+    # Each beside the other revision's pattern: next to the champion's they would look like revisions of nothing.
+    add_shadow(store, 1, revision=0, pattern=(1,) * 17 + (2,))
+    add_shadow(store, 1, revision=1)
+    for number in (0, 1):
+        store.settle(game_id(number))
+    assert store.unsettled_shadows() == []
+    assert build_night_report(night_rows(store.engine, NIGHT)) == before
+    assert len(settled_rows(store.engine, "recorded", NIGHT, NIGHT)) == 2
 
 
 def test_an_outcome_corrected_after_settlement_is_unsettled_until_settled_again(store: Store) -> None:

@@ -79,10 +79,10 @@ def test_a_report_with_nan_is_refused(store: Store) -> None:
         store.record_report("night", NIGHT, {"mae": float("nan")})
 
 
-@pytest.mark.parametrize("table", ["promotions", "reports", "evaluations", "model_versions"])
+@pytest.mark.parametrize("table", ["promotions", "reports", "evaluations", "registered_versions"])
 @pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {}", "UPDATE {} SET {} = {}"])
 def test_decisions_and_reports_cannot_be_rewritten(store: Store, table: str, change: str) -> None:
-    column = "kind" if table in ("reports", "model_versions") else "model_name"
+    column = "kind" if table in ("reports", "registered_versions") else "model_name"
     with pytest.raises(Exception, match="append-only"), store.engine.begin() as connection:
         connection.execute(text(change.format(table, column, column)))
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 from models.game import Play, Snapshot, Status
-from services.store import ForecastRow, GameRow, PredictionRow, Store
+from services.store import ForecastRow, GameRow, ModelVersion, PredictionRow, Store
 
 NIGHT = date(2023, 2, 3)
 DIGEST = "0123456789abcdef" * 2
@@ -48,7 +48,7 @@ def add_tick(
 
 def add_forecast(
     store: Store, number: int, *, revision: int = 0, pattern: tuple[int, ...] = (1,) * 17 + (4,), point: float = 4.5,
-    half_width: float = 11.5, model_version: str = "3", model_digest: str = DIGEST * 2,
+    half_width: float = 11.5, model_version: str = "3", model_digest: str = DIGEST * 2, alpha: float = 0.05,
 ) -> str:  # fmt: skip
     """A forecast, the official one unless the pattern is of another minute; it took 40, 25 and a few ms on its way.
 
@@ -59,7 +59,7 @@ def add_forecast(
         id=uuid4(), request_id=f"live:{game_id(number)}:{revision}:{uuid4()}", game_id=game_id(number),
         minute=len(pattern), pattern=tuple(map(float, pattern)), home=TEAMS[2 * number % 16],
         away=TEAMS[(2 * number + 1) % 16], context={},
-        alpha=0.05, point=point, lower=point - half_width, upper=point + half_width, components={},
+        alpha=alpha, point=point, lower=point - half_width, upper=point + half_width, components={},
         model_version=model_version, model_digest=model_digest, calibration_id="c1", code_version="test",
         created_at=now,
     )  # fmt: skip
@@ -69,6 +69,30 @@ def add_forecast(
         polled_at=now - timedelta(milliseconds=65), queued_at=now - timedelta(milliseconds=25), forecast_at=now,
     )  # fmt: skip
     return str(store.record_forecast(prediction, row).prediction_id)
+
+
+def add_shadow(store: Store, number: int, *, revision: int = 0, pattern: tuple[int, ...] = (1,) * 17 + (4,)) -> None:
+    """What version 9, which is not champion, would have said: 40 points off, and sure of it."""
+    now = datetime.now(UTC)
+    prediction = PredictionRow(
+        id=uuid4(), request_id=f"shadow:{game_id(number)}:{len(pattern)}:{revision}:9", game_id=game_id(number),
+        minute=len(pattern), pattern=tuple(map(float, pattern)), home=TEAMS[2 * number % 16],
+        away=TEAMS[(2 * number + 1) % 16], context={}, alpha=0.05, point=-40.0, lower=-41.0, upper=-39.0,
+        components={}, model_version="9", model_digest="ef" * 32, calibration_id="c9", code_version="test",
+        created_at=now,
+    )  # fmt: skip
+    row = ForecastRow(
+        game_id=game_id(number), minute=len(pattern), revision=revision, tick_digest=DIGEST,
+        persistence=pattern[-1] if pattern else 0, forecast_at=now,
+    )  # fmt: skip
+    assert store.record_shadow(prediction, row)
+
+
+def add_version(store: Store, version: str, digest: str, lineage: str, name: str = "halftime") -> None:
+    """A registered version, as a night's recalibration leaves it."""
+    store.record_version(
+        ModelVersion(name, version, digest, lineage, None, "recalibrated", NIGHT, NIGHT, f"c{version}")
+    )
 
 
 def add_outcome(store: Store, number: int, margin: int, *, state: str = "final") -> None:

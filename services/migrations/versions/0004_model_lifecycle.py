@@ -15,22 +15,22 @@ branch_labels = None
 depends_on = None
 
 VERSIONS = """
-CREATE TABLE model_versions (
+CREATE TABLE registered_versions (
     model_name text NOT NULL,
-    version text NOT NULL CONSTRAINT model_versions_version_check CHECK (length(version) BETWEEN 1 AND 200),
-    digest text NOT NULL CONSTRAINT model_versions_digest_check CHECK (digest ~ '^[0-9a-f]{64}$'),
-    lineage text NOT NULL CONSTRAINT model_versions_lineage_check CHECK (lineage ~ '^[0-9a-f]{16}$'),
+    version text NOT NULL CONSTRAINT registered_versions_version_check CHECK (length(version) BETWEEN 1 AND 200),
+    digest text NOT NULL CONSTRAINT registered_versions_digest_check CHECK (digest ~ '^[0-9a-f]{64}$'),
+    lineage text NOT NULL CONSTRAINT registered_versions_lineage_check CHECK (lineage ~ '^[0-9a-f]{16}$'),
     parent_version text,
-    kind text NOT NULL CONSTRAINT model_versions_kind_check
+    kind text NOT NULL CONSTRAINT registered_versions_kind_check
         CHECK (kind IN ('trained', 'recalibrated', 'refreshed', 'found')),
     trained_through date NOT NULL,
     ratings_as_of date,
     calibration_id text NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT model_versions_pkey PRIMARY KEY (model_name, version),
-    CONSTRAINT model_versions_digest_key UNIQUE (model_name, digest)
+    CONSTRAINT registered_versions_pkey PRIMARY KEY (model_name, version),
+    CONSTRAINT registered_versions_digest_key UNIQUE (model_name, digest)
 );
-CREATE INDEX model_versions_lineage_idx ON model_versions (model_name, lineage);
+CREATE INDEX registered_versions_lineage_idx ON registered_versions (model_name, lineage);
 """
 
 EVALUATIONS = """
@@ -88,7 +88,7 @@ def upgrade() -> None:
     """Add the tables and columns; every row stays."""
     for block in (VERSIONS, EVALUATIONS, PROMOTIONS, SHADOWS):
         op.execute(block)
-    for table in ("model_versions", "evaluations"):
+    for table in ("registered_versions", "evaluations"):
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"

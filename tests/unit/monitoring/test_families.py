@@ -24,7 +24,6 @@ def figures(n: int, misses: int = 0, **changes: object) -> ModelFigures:
     fields = {
         "source": "recorded",
         "lineage": "3",
-        "model_version": "3",
         "alpha": 0.05,
         "misses": (True,) * misses + (False,) * (n - misses),
         "errors": tuple(float(number % 7 - 3) for number in range(n)),
@@ -54,10 +53,10 @@ def test_evidence_is_there_from_the_first_game() -> None:
     )
 
 
-def test_versions_levels_and_leagues_are_never_mixed() -> None:
+def test_lines_levels_and_leagues_are_never_mixed() -> None:
     models = (
         figures(20),
-        figures(20, lineage="4", model_version="4"),
+        figures(20, lineage="4"),
         figures(20, alpha=0.2),
         figures(20, source="simulated"),
     )
@@ -110,7 +109,7 @@ def test_every_number_on_the_page_is_finite() -> None:
 
 
 def test_unknown_ages_have_no_sample() -> None:
-    facts = Facts({}, {}, {}, {}, {}, 0, 0, None, Waiting(0, None), Waiting(0, None), {}, {}, {}, (), {})
+    facts = Facts({}, {}, {}, {}, {}, 0, 0, None, Waiting(0, None), Waiting(0, None), {}, {}, {}, (), {}, {})
     named = {sample.name for family in fact_families(facts) for sample in family.samples}
     assert "halftime_last_tick_age_seconds" not in named
     assert "nba_active_games" in named
@@ -120,6 +119,7 @@ def test_the_page_is_what_prometheus_reads() -> None:
     facts = Facts(
         {("recorded", '3"\n'): 5}, {}, {}, {"recorded": 2}, {("recorded", "missed"): 1}, 3, 2, 4.5, Waiting(1, 31.0),
         Waiting(0, None), {"poller": 7}, {"poller": 8.5}, {"night": 60.0}, (figures(25, 2),), {},
+        {("recorded", "1234567890abcdef"): "4"},
     )  # fmt: skip
     streams = (StreamFacts("halftime:ticks", 9, (GroupFacts("predictors", 2, 1.5, 0.0),)),)
 
@@ -132,5 +132,7 @@ def test_the_page_is_what_prometheus_reads() -> None:
     page = generate_latest(registry).decode()
     assert 'nba_predictions_total{model_version="3\\"\\n",source="recorded"} 5.0' in page
     assert "# TYPE nba_prediction_error_points histogram" in page
+    named = 'lineage="1234567890abcdef",model_version="4",source="recorded"'
+    assert f"halftime_model_lineage_info{{{named}}} 1.0" in page
     assert 'halftime_stream_pending{group="predictors",stream="halftime:ticks"} 2.0' in page
     assert "nan" not in page.lower().replace("nba_", "")

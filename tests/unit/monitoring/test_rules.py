@@ -69,7 +69,7 @@ def test_every_alert_is_named_in_a_promtool_test(alerts: list[dict[str, Any]]) -
 
 
 def test_alerts_use_only_what_is_published(alerts: list[dict[str, Any]]) -> None:
-    facts = Facts({}, {}, {}, {}, {}, 0, 0, None, Waiting(0, None), Waiting(0, None), {}, {}, {}, (), {})
+    facts = Facts({}, {}, {}, {}, {}, 0, 0, None, Waiting(0, None), Waiting(0, None), {}, {}, {}, (), {}, {})
     published = {family.name for family in (*fact_families(facts), *stream_families(()))}
     published |= {"halftime_database_up", "halftime_redis_up", "up", "halftime_http_request_seconds"}
     published |= {"halftime_model_refused", "halftime_model_fallback"}
