@@ -23,6 +23,7 @@ from services.idempotency import Answers, KeyReusedError
 from services.settings import Settings
 from services.spool import Spool, SpoolError
 from services.store import ConflictingActual, Outcome, Store, UnknownGame
+from services.store_shadows import SHADOW_REQUEST
 
 Fallback = Callable[[], ServedModel] | None
 
@@ -65,8 +66,11 @@ class Engine:
 
         Raises RequestRefused (400, 409), NoModelError, SpoolError, AnswersUnavailableError, BrokenForecast.
         """
-        model = self._model(request)
         request_id, prediction_id = identify(request, key)
+        if request_id.startswith(SHADOW_REQUEST):
+            problem = f"begins with {SHADOW_REQUEST!r}, which is kept for shadows: choose another"
+            raise RequestRefused(400, f"request_id {problem}.", [Problem(field="request_id", problem=problem)])
+        model = self._model(request)
         named = key is not None or request.request_id is not None
         fingerprint = _fingerprint(request)
         try:

@@ -192,3 +192,9 @@ def test_a_request_that_names_the_champion_before_is_answered_by_it(settings: Se
     said = [json.loads(engine.predict(request, None))["model_version"] for request in (REQUEST, named)]
     engine.close()
     assert said == ["2", "1"]
+
+
+def test_a_request_id_that_is_kept_for_shadows_is_refused_in_body_and_header(engine: Engine) -> None:
+    for request, key in ((REQUEST.model_copy(update={"request_id": "shadow:1"}), None), (REQUEST, "shadow:1")):
+        with pytest.raises(RequestRefused, match="kept for shadows"):
+            engine.predict(request, key)
