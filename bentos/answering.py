@@ -136,10 +136,13 @@ def answer(
 
 def _check_date(ratings: Ratings, day: date | None) -> None:
     """Ratings that know the games of a date must not forecast it. Raises RequestRefused."""
+    # A game_id changes nothing. A live game of that date, revised after the night's recalibration, is asked for again
+    # without its teams (flows.issue), so its row says that no rating stands behind it. To leave them out here would
+    # silently answer another question than was asked.
     if day is not None and ratings.as_of is not None and day <= ratings.as_of:
         problem = (
             f"{day} is not after {ratings.as_of}, the newest games this model's ratings know: leave date out to ask"
-            " with the ratings as they are, or leave the teams out to ask without any"
+            " with the ratings as they are, or ask a model trained before that date"
         )
         raise RequestRefused(400, f"date {problem}.", [Problem(field="date", problem=problem)])
 

@@ -120,17 +120,16 @@ class Ensemble:
         """The margin at the half, seen after ``minute`` minutes. Pure: same input, same bits.
 
         ``pattern`` is margin(1)..margin(minute), home minus away; ``rating`` the expected final margin in points or
-        None; ``possession`` 1 when the home team has the ball, -1 the away team, 0 nobody or unknown; before tip-off
-        nobody has it, whatever is said. Raises
-        BadPattern, UnsupportedMinute, BadAlpha, BadRating, BadPossession, CalibrationTooSmall.
+        None; ``possession`` 1 when the home team has the ball, -1 the away team, 0 nobody or unknown. It counts where
+        the ``case`` that answers knows of it. Raises BadPattern, UnsupportedMinute, BadAlpha, BadRating, BadPossession,
+        CalibrationTooSmall.
         """
         margins = checked_pattern(pattern, minute)
         level, known, ball = checked_alpha(alpha), checked_rating(rating), checked_possession(possession)
-        path = np.array([0.0, *margins])
-        near = self.mixture.dejavu.look(path[1:], known, SIMILAR_GAMES)
-        ball = ball if minute else 0
-        seen = _Seen(minute, persistence(margins), near, self.mixture.lstm.change(path, known), known, ball)
-        case, point = self.case(minute, known is not None, seen.ball), self._point(seen)
+        case, path = self.case(minute, known is not None, ball), np.array([0.0, *margins])
+        near, learned = self.mixture.dejavu.look(path[1:], known, SIMILAR_GAMES), self.mixture.lstm.change(path, known)
+        seen = _Seen(minute, persistence(margins), near, learned, known, ball if case.possession else 0)
+        point = self._point(seen)
         shape = self.mixture.shape(near, minute, point - round(seen.now))
         cumulative = corrected_cumulative(shape, self.calibration[case].correction)
         return self._told(seen, level, case, point, cumulative)
@@ -149,12 +148,11 @@ class Ensemble:
         path, rated = np.array([0.0, *margins]), known is not None
         nearest = tuple(self.mixture.dejavu.follow(path[1:], known, SIMILAR_GAMES))
         learned = self.mixture.lstm.changes(path[None, :], np.array([known]) if rated else None)[0].tolist()
-        parts = enumerate(zip((0.0, *margins), nearest, learned, balls, strict=True))
+        cases = [self.case(minute, rated, ball) for minute, ball in enumerate(balls)]
         half = [
-            _Seen(minute, now, near, change, known, ball if minute else 0)
-            for minute, (now, near, change, ball) in parts
+            _Seen(case.minute, now, near, change, known, ball if case.possession else 0)
+            for case, now, near, change, ball in zip(cases, (0.0, *margins), nearest, learned, balls, strict=True)
         ]
-        cases = [self.case(seen.minute, rated, seen.ball) for seen in half]
         points = [self._point(seen) for seen in half]
         means = np.array([point - round(seen.now) for point, seen in zip(points, half, strict=True)])
         maps = [self.calibration[case].correction for case in cases]
@@ -189,7 +187,8 @@ class Ensemble:
     ) -> tuple[float, Floats]:
         """The change in points and its shape, float64[161], as calibration finds them. Raises as ``forecast`` does."""
         margins, known = checked_pattern(pattern, minute), checked_rating(rating)
-        ball = checked_possession(possession) if minute else 0
+        ball = checked_possession(possession)
+        ball = ball if self.case(minute, known is not None, ball).possession else 0
         now, path = persistence(margins), np.array([0.0, *margins])
         near = self.mixture.dejavu.look(path[1:], known, 0)
         change = self.mixture.change(near, self.mixture.lstm.change(path, known), known is not None, ball)
@@ -198,8 +197,8 @@ class Ensemble:
     def points(self, games: Games, minute: int) -> Floats:
         """Points float64[n] of many games at once with all that is known of each; equal to ``forecast`` up to
         rounding."""
-        now = games.history.margins[:, minute].astype(np.float64)
-        return now + Batch(self.mixture, games, rated=True).changes(minute, possession=True)
+        now, counts = games.history.margins[:, minute].astype(np.float64), self.case(minute, True, 1).possession
+        return now + Batch(self.mixture, games, rated=True).changes(minute, possession=counts)
 
     def pmfs(self, games: Games, minute: int, points: Floats) -> tuple[NDArray[np.int64], Floats]:
         """The distributions of ``points``: first int[n] and pmf float64[n, 161], P(margin = first + i) = pmf[i]."""
@@ -219,9 +218,10 @@ class Ensemble:
     def case(self, minute: int, rated: bool, possession: int) -> Case:
         """The calibration set to answer with: that of requests that know as much. Raises UnsupportedMinute.
 
-        Without a set for requests that know who has the ball, the one that does not know serves: it is wider.
+        Without a set for requests that know who has the ball, the one that does not know serves, and the ball does not
+        count: that set's errors are of points without it. Before tip-off nobody has the ball, whatever is said.
         """
-        case = Case(minute, rated, possession != 0)
+        case = Case(minute, rated, possession != 0 and minute > 0)
         if case in self.calibration:
             return case
         case = Case(minute, rated, False)

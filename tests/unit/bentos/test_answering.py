@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from bentos.answering import ServedModel, answer, code_version
 from bentos.contracts import PredictRequest, RequestRefused, prediction_row
 from bentos.reproduce import WrongModelError, reproduce
+from models.calibration import Case
 from models.distribution import MarginDistribution
 from models.ensemble import Ensemble
 from models.ratings import Ratings
@@ -176,9 +178,16 @@ def test_the_date_tells_who_played_the_evening_before_and_the_game_id_a_playoff(
     assert ask(model, PredictRequest(pattern=[1.0] * 18, date=rested)).context.date is None
 
 
-def test_having_the_ball_is_worth_its_points_and_kept_in_the_context(model: ServedModel) -> None:
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_having_the_ball_is_worth_its_points_where_it_is_calibrated_and_kept_in_the_context(
+    model: ServedModel, calibrated: bool
+) -> None:
+    sets = dict(model.ensemble.calibration)
+    if calibrated:
+        sets |= {Case(18, rated, True): sets[Case(18, rated, False)] for rated in (False, True)}
+    model = replace(model, ensemble=replace(model.ensemble, calibration=sets))
     answers = {ball: ask(model, PredictRequest(pattern=[1.0] * 18, possession=ball)) for ball in (None, "home", "away")}
-    worth = model.ensemble.mixture.possession_value
+    worth = model.ensemble.mixture.possession_value * calibrated
     for ball, points in ((None, 0.0), ("home", worth), ("away", -worth)):
         assert answers[ball].context.possession == ball
         assert answers[ball].explanation.possession == points
@@ -240,10 +249,32 @@ def test_facts_are_plain_json_and_code_version_is_stable(model: ServedModel) -> 
 
 
 @pytest.mark.parametrize("day", [date(2022, 1, 27), date(1990, 1, 1)])
-def test_a_date_whose_games_the_ratings_know_is_refused_with_both_dates_unless_no_team_is_named(
-    model: ServedModel, day: date
+@pytest.mark.parametrize("game_id", [None, "0022190001"])
+def test_a_date_whose_games_the_ratings_know_is_refused_with_both_dates_and_what_to_do(
+    model: ServedModel, day: date, game_id: str | None
 ) -> None:
-    with pytest.raises(RequestRefused, match=f"{day} is not after 2022-01-27") as refused:
-        ask(model, PredictRequest(pattern=[1.0] * 18, home="BOS", away="NYK", date=day))
+    request = PredictRequest(pattern=[1.0] * 18, home="BOS", away="NYK", date=day, game_id=game_id)
+    with pytest.raises(RequestRefused) as refused:
+        ask(model, request)
+    assert refused.value.sentence == (
+        f"date {day} is not after 2022-01-27, the newest games this model's ratings know: leave date out to ask with"
+        " the ratings as they are, or ask a model trained before that date."
+    )
     assert (refused.value.status, refused.value.problems[0].field) == (400, "date")
-    assert ask(model, PredictRequest(pattern=[1.0] * 18, date=day)).context.rating_difference is None
+    assert ask(model, request.model_copy(update={"date": None})).context.rating_difference is not None
+
+
+def test_a_late_game_of_a_date_the_ratings_know_is_still_forecast_without_its_teams(model: ServedModel) -> None:
+    """What flows.issue asks after the 400, for a game revised after the night's recalibration."""
+    request = PredictRequest(pattern=[1.0] * 18, date=date(2022, 1, 27), game_id="0022190001")
+    given = ask(model, request)
+    assert (given.context.rating_difference, given.context.ratings_as_of, given.context.date) == (None, None, None)
+    assert given.game_id == "0022190001"
+    assert given.point_forecast == ask(model, request.model_copy(update={"date": None})).point_forecast
+
+
+def test_a_date_after_the_ratings_is_served_with_them(model: ServedModel) -> None:
+    request = PredictRequest(pattern=[1.0] * 18, home="BOS", away="NYK", date=date(2022, 1, 28))
+    given = ask(model, request)
+    assert (given.context.ratings_as_of, given.context.date) == (date(2022, 1, 27), date(2022, 1, 28))
+    assert given.context.rating_difference is not None

@@ -20,6 +20,13 @@ from tests.unit.models.builders import make_ensemble, make_history
 ENSEMBLE = make_ensemble()
 ROOT = Path(__file__).parents[3]
 EVERY_MINUTE = make_ensemble(minutes=tuple(range(24)))
+# At minute 18 it has no calibration set that knows who has the ball.
+UNCALIBRATED = replace(
+    EVERY_MINUTE,
+    calibration={
+        case: games for case, games in EVERY_MINUTE.calibration.items() if (case.minute, case.possession) != (18, True)
+    },
+)
 PATTERNS = st.lists(st.integers(-6, 6), min_size=18, max_size=18).map(lambda steps: np.cumsum(steps).tolist())
 RATINGS = st.none() | st.floats(-20, 20)
 
@@ -228,3 +235,44 @@ def test_before_tip_off_nobody_has_the_ball_whatever_is_said() -> None:
     assert EVERY_MINUTE.path([2], 0.1, 3.0, [1, 1])[0] == without
     later = [EVERY_MINUTE.forecast([2.0], 1, 0.1, 3.0, ball).point for ball in (0, 1)]
     assert later[1] - later[0] == pytest.approx(EVERY_MINUTE.mixture.possession_value)
+
+
+@settings(max_examples=20, deadline=None)
+@given(pattern=PATTERNS, rating=RATINGS, ball=st.sampled_from([-1, 1]))
+def test_the_ball_counts_only_where_it_is_calibrated(pattern: list[int], rating: float | None, ball: int) -> None:
+    told = UNCALIBRATED.forecast(pattern, 18, 0.1, rating, ball)
+    assert told == UNCALIBRATED.forecast(pattern, 18, 0.1, rating)
+    assert (told.possession, told.components.possession) == (0, 0.0)
+    # At the other minutes nothing changes, and one whole path may have both.
+    path = UNCALIBRATED.path(pattern, 0.1, rating, [ball] * 19)
+    assert [forecast.possession for forecast in path] == [0, *[ball] * 17, 0]
+    assert path[17] == EVERY_MINUTE.forecast(pattern[:17], 17, 0.1, rating, ball)
+    for minute, heard in ((0, 0), (17, ball), (18, 0)):
+        change, shape = UNCALIBRATED.before_calibration(pattern[:minute], minute, rating, ball)
+        alone, silent = UNCALIBRATED.before_calibration(pattern[:minute], minute, rating, heard)
+        assert (change, shape.tolist()) == (alone, silent.tolist())
+        assert path[minute].point == (pattern[minute - 1] if minute else 0.0) + change
+
+
+@pytest.mark.parametrize("minute", [0, 17, 18])
+def test_many_at_once_leave_out_the_ball_where_it_is_not_calibrated(minute: int) -> None:
+    history = make_history(200).take(slice(150, None))
+    held = history.possession.copy()
+    # What a feed may say of the tip-off; no game has the ball in play by then.
+    held[:, 0] = 1
+    games = Games(replace(history, possession=held), rate_history(history)[0])
+    points = UNCALIBRATED.points(games, minute)
+    first, pmf = UNCALIBRATED.pmfs(games, minute, points)
+    for row in range(0, len(history), 7):
+        alone = UNCALIBRATED.forecast(
+            history.margins[row, 1 : minute + 1].tolist(), minute, 0.1, games.ratings[row], int(held[row, minute])
+        )
+        assert alone.point == points[row]
+        told = alone.distribution.probabilities
+        start = alone.distribution.first - first[row]
+        assert pmf[row, start : start + len(told)] == pytest.approx(told, abs=1e-5)
+
+
+def test_who_has_the_ball_is_checked_before_tip_off_too() -> None:
+    with pytest.raises(BadPossession, match="possession is 2"):
+        EVERY_MINUTE.before_calibration([], 0, None, 2)
