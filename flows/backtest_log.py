@@ -19,11 +19,6 @@ def log_backtest(settings: Settings, result: BacktestResult, spec: BacktestSpec)
 
     Returns the run's id. Raises services.experiments.ExperimentsUnavailable.
     """
-    figures = [
-        Figure(f"{row['forecaster']}/{row['season']}/{figure}", row[figure], row["minute"])
-        for row in result.rows
-        for figure in FIGURES
-    ]
     training = {f"training.{name}": str(value) for name, value in spec.training.as_dict().items() if name != "as_of"}
     return log_result(
         settings.resolved_mlflow_uri,
@@ -35,7 +30,17 @@ def log_backtest(settings: Settings, result: BacktestResult, spec: BacktestSpec)
             "window": str(spec.window),
             **training,
         },
-        figures=figures,
+        figures=figures(result),
         files={"backtest.html": render_html(result), "backtest.json": json.dumps(result.as_dict(), allow_nan=False)},
         tags={"code_version": code_version(), "source": result.source, "kind": "backtest"},
     )
+
+
+def figures(result: BacktestResult) -> list[Figure]:
+    """Each row's figures, without those that are not defined."""
+    return [
+        Figure(f"{row['forecaster']}/{row['season']}/{figure}", row[figure], row["minute"])
+        for row in result.rows
+        for figure in FIGURES
+        if row[figure] is not None
+    ]

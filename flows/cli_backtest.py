@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli_common import Json, print_json, settings_with
+
+if TYPE_CHECKING:
+    from models.backtest import BacktestSpec
+    from models.backtest_result import BacktestResult
+    from services.settings import Settings
 
 
 def backtest(
@@ -47,24 +53,54 @@ def backtest(
 
         found = run_seasons(history, seasons, spec, dask_address=settings.dask_address, progress=told)
         result = combine(settings.league_source, found)
-    # First what the hour was for: what follows may fail.
+    # First what the hour was for: what follows may fail, and one failure must not cost the other its turn.
     if as_json:
         print_json(result.as_dict())
+        sys.stdout.flush()
     for sentence in (*summary(result), *result.notes):
         console.print(f"- {sentence}", highlight=False, markup=False, soft_wrap=True)
-    with ProgressWatcher() as watcher:
-        if html is not None:
-            from monitoring.backtest_report import write_html
+    done = [_written(result, html)] if html is not None else []
+    if log:
+        done.append(_logged(settings, result, spec))
+    if not all(done):
+        raise typer.Exit(1)
 
+
+def _written(result: BacktestResult, html: Path) -> bool:
+    from flows.show import ProgressWatcher, console
+    from monitoring.backtest_report import write_html
+
+    try:
+        with ProgressWatcher() as watcher:
             watcher.stage("writing the report")
             write_html(result, html)
-        if log:
-            from flows.backtest_log import log_backtest
+    except OSError as error:
+        _say(f"the report could not be written to {html}: {error.strerror or error}")
+        return False
+    console.print(f"report: {html}", highlight=False, markup=False, soft_wrap=True)
+    return True
 
+
+def _logged(settings: Settings, result: BacktestResult, spec: BacktestSpec) -> bool:
+    """Raises our own errors, as services.experiments.ExperimentsUnavailable, which are sentences already."""
+    from flows.backtest_log import log_backtest
+    from flows.sentences import sentence
+    from flows.show import ProgressWatcher
+
+    try:
+        with ProgressWatcher() as watcher:
             watcher.stage("logging to MLflow")
             log_backtest(settings, result, spec)
-    if html is not None:
-        console.print(f"report: {html}", highlight=False, markup=False, soft_wrap=True)
+    except OSError as error:
+        if sentence(error) is not None:
+            raise
+        _say(f"the result could not be logged to MLflow: {error}")
+        return False
+    return True
+
+
+def _say(sentence: str) -> None:
+    typer.echo(f"halftime: {sentence}", err=True)
 
 
 def _minutes(text: str) -> tuple[int, ...]:
@@ -78,8 +114,11 @@ def _check_writable(html: Path | None) -> None:
     """Before the work, not after it."""
     if html is None:
         return
+    from monitoring.page_parts import check_page
+
     try:
-        with html.open("a"):
-            pass
+        check_page(html)
     except OSError as error:
-        raise typer.BadParameter(f"{html} cannot be written: {error.strerror}", param_hint="--html") from error
+        # No typer.BadParameter: it would break the path at the end of its box.
+        _say(f"{html} cannot be written: {error.strerror or error}; name another file with --html")
+        raise typer.Exit(2) from error

@@ -47,7 +47,7 @@ class BacktestError(ValueError):
     """A backtest that cannot be run honestly."""
 
 
-# Skill has a range over league dates; a handful of them would give one that means nothing.
+# A handful of league dates says nothing; from these on figures are given, with ranges from RANGE_DATES on.
 LEAST_DATES = 10
 
 

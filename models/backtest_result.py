@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from models import metrics
 from models.backtest import LINEAR, PERSISTENCE, SPLIT_CONFORMAL, SeasonResult
-from models.backtest_scores import CHANCE_BINS, COVERAGE_LEVELS, Row, Scores, skills
+from models.backtest_scores import CHANCE_BINS, COVERAGE_LEVELS, Row, Scores, ranged, skills
 from models.conditional import Answered, conditional_coverage
 
 CONDITIONAL_ALPHA = 0.05
@@ -25,13 +25,15 @@ CONDITIONAL_ALPHA = 0.05
 class BacktestResult:
     """``rows`` one for each season, minute and forecaster; ``pooled`` one for each minute and forecaster over all
     seasons; ``calibration`` likewise, with the counts behind the plots; ``conditional`` the coverage of the ensemble's
-    95% interval by kind of forecast. ``games`` how many games were forecast."""
+    95% interval by kind of forecast. ``games`` how many games were forecast, ``dates`` on how many league dates. Skill
+    that is not defined and ranges that too few dates cannot give are None."""
 
     source: str
     seasons: tuple[int, ...]
     minutes: tuple[int, ...]
     forecasters: tuple[str, ...]
     games: int
+    dates: int
     rows: list[Row]
     pooled: list[Row]
     calibration: list[Row]
@@ -48,6 +50,7 @@ def combine(source: str, results: Sequence[SeasonResult]) -> BacktestResult:
     if not results or len({tuple(result.scores) for result in results}) != 1:
         raise ValueError(f"{len(results)} seasons: they must be one or more, of the same minutes and forecasters")
     dates = np.concatenate([result.dates for result in results])
+    different = len(np.unique(dates))
     keys = list(results[0].scores)
     seen = {key: _joined([result.scores[key] for result in results]) for key in keys}
     with threadpool_limits(1):  # the same bits with any number of cores
@@ -62,8 +65,11 @@ def combine(source: str, results: Sequence[SeasonResult]) -> BacktestResult:
     for (minute, name), gain, over, skill in zip(keys, beside, linear, ratios, strict=True):
         one = seen[minute, name]
         named: Row = {"minute": minute, "forecaster": name, "n": len(dates)}
-        ratio = {"": skill.value, "_lower": skill.upper, "_upper": skill.lower}
-        compared = {f"interval_score_ratio_95{end}": 1.0 - value for end, value in ratio.items()}
+        value, low, high = ranged(skill, different)
+        ratio = {"": value, "_lower": high, "_upper": low}
+        compared = {
+            f"interval_score_ratio_95{end}": None if value is None else 1.0 - value for end, value in ratio.items()
+        }
         over_linear = {f"crps_over_linear{end}": over[f"crps_skill{end}"] for end in ratio}
         pooled.append(named | gain | one.row | compared | over_linear)
         calibration.append(named | _counts(one))
@@ -73,6 +79,7 @@ def combine(source: str, results: Sequence[SeasonResult]) -> BacktestResult:
         minutes=tuple(dict.fromkeys(minute for minute, _ in keys)),
         forecasters=tuple(dict.fromkeys(name for _, name in keys)),
         games=len(dates),
+        dates=different,
         rows=[scored.row for result in results for scored in result.scores.values()],
         pooled=pooled,
         calibration=calibration,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from models.backtest_walk import LEVELS, Floats, Predictions
 PIT_BINS = 20
 COVERAGE_LEVELS = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.98)
 CHANCE_BINS = 10
+# League dates drawn again say what chance could do only when there are more than a handful.
+RANGE_DATES = 20
 
 Row = dict[str, Any]
 
@@ -87,13 +90,24 @@ def score(name: str, minute: int, season: int, said: Predictions, actual: Floats
 
 def skills(found: Sequence[Scores], baseline: Sequence[Scores], dates: NDArray[np.datetime64]) -> list[Row]:
     """Skill of each of ``found`` against its ``baseline`` on the same n games, with 95% bootstrap ranges over the
-    league ``dates`` [n]."""
+    league ``dates`` [n]; None as ``ranged`` says."""
     rows: list[Row] = [{} for _ in found]
+    different = len(np.unique(dates))
     for name, losses in (("mse_skill", "squared"), ("crps_skill", "crps")):
         ours, theirs = (np.stack([getattr(one, losses) for one in some], axis=1) for some in (found, baseline))
         for row, skill in zip(rows, metrics.skills(ours, theirs, dates), strict=True):
-            row |= {name: skill.value, f"{name}_lower": skill.lower, f"{name}_upper": skill.upper}
+            row |= dict(zip((name, f"{name}_lower", f"{name}_upper"), ranged(skill, different), strict=True))
     return rows
+
+
+def ranged(skill: metrics.Skill | None, dates: int) -> tuple[float | None, float | None, float | None]:
+    """Value, lower and upper end: all None where skill is not defined; no range from fewer than ``RANGE_DATES`` league
+    dates, or where its ends are not finite."""
+    if skill is None:
+        return None, None, None
+    if dates < RANGE_DATES or not math.isfinite(skill.upper - skill.lower):
+        return skill.value, None, None
+    return skill.value, skill.lower, skill.upper
 
 
 def _percent(level: float) -> int:

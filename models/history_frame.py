@@ -5,8 +5,9 @@ Recorded files, season archives and the simulated league differ in where rows co
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.history import MARGIN_COLUMNS, POSSESSION_COLUMNS, HistoryError
 from models.possession import RECORDED, Kind, possessions, scored
+from models.score_path import Fault
 from models.teams import is_team
 
 GAME_ID_PATTERN: Final = r"00[1-6]\d{7}"
@@ -106,21 +108,34 @@ def check_games(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` with dates as dates where they are timestamps at midnight or ISO texts, seasons as numbers where they
     are texts, and the columns of ``OPTIONAL`` filled in. What cannot be read so is left for ``check_games`` to name."""
-    out = frame.assign(**{name: value for name, value in OPTIONAL.items() if name not in frame.columns})
-    with suppress(ValueError, TypeError):
-        moments = pd.to_datetime(
-            out["date"], format="ISO8601" if any(isinstance(day, str) for day in out["date"]) else None
-        )
-        if moments.notna().all() and (moments == moments.dt.normalize()).all():
-            out = out.assign(date=moments.dt.date)
+    given = {
+        name: frame[name].where(frame[name].notna(), value) if name in frame.columns else value
+        for name, value in OPTIONAL.items()
+    }
+    out = frame.assign(date=pd.Series([_day(value) for value in frame["date"]], frame.index, dtype=object), **given)
     with suppress(ValueError, TypeError):
         out = out.assign(season=pd.to_numeric(out["season"]))
     return out
 
 
-def of_the_league(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows are regular or playoff games: play-in, preseason and All-Star games are not."""
-    return frame["season_type"].isin(SEASON_TYPES)
+def league_games(frame: pd.DataFrame) -> tuple[pd.DataFrame, Counter[str]]:
+    """The rows of ``frame`` that are games to learn from, in order and as they are; how many others there are, by
+    reason and value: play-in, preseason and All-Star games, other teams than the league's, no margin of a minute."""
+    margins = frame[list(MARGIN_COLUMNS)].isna()
+    strangers = frame[["home", "away"]].map(lambda team: not is_team(team))
+    left_out: Counter[str] = Counter()
+    ours = pd.Series(True, frame.index)
+    for fault, odd, named in (
+        (Fault.OTHER_COMPETITION, ~frame["season_type"].isin(SEASON_TYPES), frame["season_type"]),
+        (Fault.UNKNOWN_TEAMS, strangers.any(axis=1), frame["home"].where(strangers["home"], frame["away"])),
+        (Fault.NO_MARGIN, margins.any(axis=1), margins.idxmax(axis=1)),
+    ):
+        found = named[ours & odd]
+        left_out.update(
+            f"{fault} ({None if absent else value})" for value, absent in zip(found, found.isna(), strict=True)
+        )
+        ours &= ~odd
+    return frame[ours].reset_index(drop=True), left_out
 
 
 def recorded_held(plays: pd.DataFrame, games: pd.DataFrame) -> NDArray[np.int8]:
@@ -148,6 +163,16 @@ def held(plays: pd.DataFrame, games: pd.DataFrame) -> NDArray[np.int8]:
     known = row >= 0
     period, t, kind = (plays[name].to_numpy()[known] for name in ("period", "t", "kind"))
     return possessions(row[known], period, t, kind, side[known], len(games))
+
+
+def _day(value: Any) -> Any:
+    """The date that ``value`` says, or ``value`` where it says none."""
+    moment = value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(value)
+    whole = isinstance(moment, datetime) and not pd.isna(moment) and moment.time() == time.min
+    return moment.date() if whole else value
 
 
 def _is_day(value: Any) -> bool:

@@ -104,20 +104,21 @@ def skill(
     ours, theirs = _some(losses), _some(baseline)
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} losses, {len(theirs)} of the baseline: must be equal")
-    return skills(ours[:, None], theirs[:, None], clusters, level, draws, seed)[0]
+    (found,) = skills(ours[:, None], theirs[:, None], clusters, level, draws, seed)
+    if found is None:
+        raise ValueError("the baseline's losses add up to 0: skill against it is not defined")
+    return found
 
 
 def skills(
     losses: ArrayLike, baselines: ArrayLike, clusters: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 1
-) -> list[Skill]:
-    """``skill`` of each column of ``losses`` [n, m] against the same column of ``baselines`` [n, m]: the clusters are
-    drawn once for all of them. Raises as ``skill`` does."""
+) -> list[Skill | None]:
+    """``skill`` of each column of ``losses`` [n, m] against the same column of ``baselines`` [n, m], None where that
+    never errs: the clusters are drawn once for all of them. Raises ValueError when shapes differ."""
     ours, theirs = np.asarray(losses, dtype=np.float64), np.asarray(baselines, dtype=np.float64)
     groups = np.asarray(clusters)
     if not (ours.shape == theirs.shape and ours.ndim == 2 and len(ours) == len(groups) > 0):
         raise ValueError(f"losses {ours.shape}, baselines {theirs.shape}, {len(groups)} clusters: must be n x m, n > 0")
-    if not (theirs.sum(axis=0) > 0).all():
-        raise ValueError("the baseline's losses add up to 0: skill against it is not defined")
     names, place = np.unique(groups, return_inverse=True)
     k = len(names)
     drawn = np.random.default_rng(seed).integers(0, k, size=(draws, k))
@@ -126,12 +127,14 @@ def skills(
         times @ np.stack([np.bincount(place, weights=column) for column in matrix.T], axis=1)
         for matrix in (ours, theirs)
     ]
-    samples = 1.0 - sums[0] / np.maximum(sums[1], np.finfo(float).tiny)
-    lower, upper = np.quantile(samples, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0)
-    values = 1.0 - ours.sum(axis=0) / theirs.sum(axis=0)
+    total = theirs.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws in which the baseline never errs
+        samples = np.where(sums[0] == sums[1], 0.0, 1.0 - sums[0] / sums[1])
+        lower, upper = np.quantile(samples, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0)
+        values = 1.0 - ours.sum(axis=0) / total
     return [
-        Skill(float(value), float(low), float(high), level)
-        for value, low, high in zip(values, lower, upper, strict=True)
+        Skill(float(value), float(low), float(high), level) if loss > 0 else None
+        for value, low, high, loss in zip(values, lower, upper, total, strict=True)
     ]
 
 

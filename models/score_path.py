@@ -32,6 +32,7 @@ class Fault(StrEnum):
     BAD_CLOCK = "bad clock"
     OTHER_COMPETITION = "neither regular season nor playoffs"
     UNSOUND = "unsound row"
+    NO_MARGIN = "no margin of a minute"
 
 
 @dataclass(frozen=True, slots=True)

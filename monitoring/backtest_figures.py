@@ -27,25 +27,29 @@ INTERVAL_FORECASTERS = (ENSEMBLE, SPLIT_CONFORMAL, PERSISTENCE)
 
 
 def skill_figure(result: BacktestResult, figure: str, title: str) -> Figure:
-    """Skill against persistence by minute over all seasons; the band is the ensemble's 95% range."""
-    own = [pooled(result, minute, ENSEMBLE) for minute in result.minutes]
+    """Skill against persistence by minute over all seasons; the band is the ensemble's 95% range, where it has one."""
     minutes = list(result.minutes)
+    own = [
+        row for row in (pooled(result, minute, ENSEMBLE) for minute in minutes) if row[f"{figure}_lower"] is not None
+    ]
+    inside = [row["minute"] for row in own]
     band = {
         "type": "scatter",
         "mode": "lines",
         "name": "95% range of the ensemble",
-        "x": minutes + minutes[::-1],
+        "x": inside + inside[::-1],
         "y": [row[f"{figure}_upper"] for row in own] + [row[f"{figure}_lower"] for row in own[::-1]],
         "fill": "toself",
         "fillcolor": "@band",
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
-    traces = [band]
+    traces = [band] if own else []
     for name in (name for name in result.forecasters if name not in (PERSISTENCE, SPLIT_CONFORMAL)):
         values = [pooled(result, minute, name)[figure] for minute in minutes]
         trace = _line(name, minutes, values) | {"hovertemplate": f"{name}, minute %{{x}}: %{{y:.1%}}<extra></extra>"}
-        traces.append(trace if min(values) > OFF_SCALE else trace | {"visible": "legendonly"})
+        lowest = min((value for value in values if value is not None), default=0.0)
+        traces.append(trace if lowest > OFF_SCALE else trace | {"visible": "legendonly"})
     out = _minutes_layout(title)
     out["yaxis"] |= {"tickformat": ".0%", "zeroline": True}
     return {"data": traces, "layout": out}
@@ -210,7 +214,7 @@ def conditional_figure(result: BacktestResult) -> Figure:
     return {"data": [trace], "layout": out}
 
 
-def _line(name: str, x: Sequence[float], y: Sequence[float]) -> Figure:
+def _line(name: str, x: Sequence[float], y: Sequence[float | None]) -> Figure:
     color, dash, symbol, width = STYLES[name]
     return {
         "type": "scatter",

@@ -99,4 +99,8 @@ def write_html(result: BacktestResult, path: Path) -> Path:
 
 def _rows(columns: dict[str, str], rows: list[Row]) -> str:
     names = [name.replace("_", " ") for name in columns]
-    return table(names, [[form.format(row[name]) for name, form in columns.items()] for row in rows])
+    return table(names, [[_cell(row[name], form) for name, form in columns.items()] for row in rows])
+
+
+def _cell(value: object, form: str) -> str:
+    return "–" if value is None else form.format(value)

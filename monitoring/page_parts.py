@@ -6,6 +6,7 @@ figure serves light and dark.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -61,10 +62,26 @@ def plain_layout(height: int) -> Figure:
     }
 
 
+def check_page(path: Path) -> None:
+    """Raises OSError where ``write_page`` would, and when there is no folder yet; leaves nothing behind."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}", str(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    partial = _partial(path)
+    with partial.open("ab"):
+        pass
+    partial.unlink()
+
+
 def write_page(text: str, path: Path) -> Path:
     """Write a page whole or not at all (its folder is made) and return the path. Raises OSError when it cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
     return path
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")

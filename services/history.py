@@ -27,7 +27,7 @@ from models.history_frame import (
     OPTIONAL,
     PLAY_TYPES,
     check_games,
-    of_the_league,
+    league_games,
     readable,
     recorded_held,
     typed,
@@ -47,23 +47,20 @@ log = logging.getLogger(__name__)
 
 GAMES_FILE: Final = "games.parquet"
 PLAYS_FILES: Final = "plays_[0-9][0-9][0-9][0-9].parquet"
+REASONS_TOLD: Final = 8
 
 
 def recorded_games(folder: Path) -> pd.DataFrame:
     """Every recorded game in ``folder``/games.parquet, checked; who had the ball from the plays files beside it.
 
-    Games of other kinds (play-in, All-Star) are left out, and the log says how many. Raises HistoryError naming file,
-    column and value.
+    Games that ``league_games`` leaves out are counted by reason in one warning. Raises HistoryError naming file, column
+    and value.
     """
     path = folder / GAMES_FILE
-    frame = readable(_rows(path, [name for name in GAME_TYPES if name not in OPTIONAL], None, optional=OPTIONAL))
-    ours = of_the_league(frame)
-    if not ours.all():
-        kinds = sorted(set(frame.loc[~ours, "season_type"].astype(str)))
-        log.warning(
-            "%s: %d games are no regular or playoff games: left out (%s)", path, (~ours).sum(), ", ".join(kinds)
-        )
-    games = check_games(frame[ours].reset_index(drop=True), str(path))
+    games, left_out = _league_games(path)
+    if left_out:
+        without = left_out.total()
+        log.warning("%s: %d of %d games are left out: %s", path, without, without + len(games), _counted(left_out))
     for plays in sorted(folder.glob(PLAYS_FILES)):
         games[list(POSSESSION_COLUMNS)] += recorded_held(_first_halves(plays), games)
     return games
@@ -77,8 +74,8 @@ def recorded_plays(folder: Path, *, day: date | None = None, game_ids: Sequence[
     if (day is None) == (game_ids is None):
         raise HistoryError("ask for recorded plays either by day or by game_ids, not both and not neither")
     if day is not None:
-        games = _read(folder / GAMES_FILE, {"game_id": "str", "date": "object"}, [("date", "==", day)])
-        game_ids = games["game_id"].tolist()
+        games, _ = _league_games(folder / GAMES_FILE)
+        game_ids = games.loc[games["date"] == day, "game_id"].tolist()
     wanted = list(game_ids or [])
     by_season: dict[int, list[str]] = {}
     for game_id in wanted:
@@ -103,8 +100,8 @@ def recorded_dates(folder: Path) -> dict[date, int]:
     seasons = [int(path.stem.removeprefix("plays_")) for path in sorted(folder.glob(PLAYS_FILES))]
     if not seasons:
         return {}
-    games = _read(folder / GAMES_FILE, {"season": "int64", "date": "object"}, [("season", "in", seasons)])
-    counts = Counter(games["date"].tolist())
+    games, _ = _league_games(folder / GAMES_FILE)
+    counts = Counter(games.loc[games["season"].isin(seasons), "date"].tolist())
     return {day: counts[day] for day in sorted(counts)}
 
 
@@ -123,6 +120,24 @@ def simulated_plays(
 def simulated_dates(seed: int = league.DEFAULT_SEED) -> dict[date, int]:
     """League dates of the simulated seasons and how many games each has, in order."""
     return league.simulated_dates(seed=seed)
+
+
+def _league_games(path: Path) -> tuple[pd.DataFrame, Counter[str]]:
+    """The games of the league in a file, checked; how many others there are, by reason."""
+    rows = _rows(path, [name for name in GAME_TYPES if name not in OPTIONAL], None, optional=OPTIONAL)
+    games, left_out = league_games(rows)
+    if left_out and games.empty:
+        raise HistoryError(f"{path}: none of {len(rows)} games can be learned from: {_counted(left_out)}")
+    return check_games(readable(games), str(path)), left_out
+
+
+def _counted(left_out: Counter[str]) -> str:
+    """The most frequent reasons first."""
+    ordered = sorted(left_out.items(), key=lambda one: (-one[1], one[0]))
+    more = (
+        [f"{sum(number for _, number in ordered[REASONS_TOLD:])} for other reasons"] if ordered[REASONS_TOLD:] else []
+    )
+    return ", ".join([*(f"{number} {reason}" for reason, number in ordered[:REASONS_TOLD]), *more])
 
 
 def _read(path: Path, types: dict[str, str], filters: list[tuple[str, str, Any]] | None = None) -> pd.DataFrame:

@@ -9,11 +9,13 @@ from typing import Final
 
 import pandas as pd
 
+from models.history import MARGIN_COLUMNS
+from models.history_frame import league_games, readable
 from models.league import DEFAULT_SEED, simulate_history, simulate_plays
 from services.replay_slate import Slate, SlateError, Standing, build_slate
 
 DEFAULT_DATE: Final = date(2023, 2, 3)
-_GAME_COLUMNS: Final = ["game_id", "season", "date", "home", "away", "diff_final"]
+_GAME_COLUMNS: Final = ["game_id", "season", "season_type", "date", "home", "away", *MARGIN_COLUMNS, "diff_final"]
 
 
 def recorded_slate(data: Path, league_date: date = DEFAULT_DATE) -> Slate:
@@ -25,7 +27,9 @@ def recorded_slate(data: Path, league_date: date = DEFAULT_DATE) -> Slate:
     if not path.is_file():
         raise SlateError(f"{data} holds no games.parquet: name the folder with the recorded games, or use --simulated")
     season = _season(league_date)
-    games = pd.read_parquet(path, columns=_GAME_COLUMNS, filters=[("season", "==", season)])
+    known, _ = league_games(pd.read_parquet(path, columns=_GAME_COLUMNS))
+    games = readable(known)
+    games = games[games["season"] == season]
     plays_path = data / f"plays_{season}.parquet"
     if not plays_path.is_file():
         have = ", ".join(sorted(found.stem.removeprefix("plays_") for found in data.glob("plays_*.parquet"))) or "none"

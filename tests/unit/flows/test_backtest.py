@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import flows.backtest
 import flows.backtest_cluster
 from flows.backtest import load_history
 from flows.backtest_cluster import ClusterTrouble, run_seasons
+from flows.backtest_log import FIGURES, figures
 from flows.backtest_worker import season_on_worker
 from flows.cli import app
 from models.backtest import BacktestError, BacktestSpec, SeasonResult
+from models.backtest_result import combine
 from models.history import History
 from services.registry_http import RegistryUnavailable
 from services.settings import Settings, SettingsError, get_settings
@@ -119,10 +123,66 @@ def test_a_worker_with_another_version_of_the_code_refuses() -> None:
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_forecast(
     small: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    told = invoke("--test", "2018", "--html", str(tmp_path / "nowhere" / "report.html"), "--json")
-    assert told.exit_code == 2
-    assert "cannot be" in told.stderr
+    (tmp_path / "a file").touch()
+    for path, reason in (
+        (tmp_path / "nowhere" / "report.html", f"there is no folder {tmp_path / 'nowhere'}"),
+        (tmp_path / "a file" / "report.html", f"there is no folder {tmp_path / 'a file'}"),
+        (tmp_path, "it is a folder"),
+        (tmp_path / ("long" * 62 + ".html"), "File name too long"),
+    ):
+        told = invoke("--test", "2018", "--html", str(path), "--json")
+        assert told.exit_code == 2
+        assert f"{path} cannot be written: {reason}" in told.stderr
+        assert told.stdout == ""
     assert small == []
+
+
+def test_looking_whether_a_report_can_be_written_leaves_nothing_and_changes_nothing(
+    small: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """The season is refused after the look."""
+    there = tmp_path / "there.html"
+    there.write_text("an older report")
+    for path in (there, tmp_path / "new.html"):
+        assert isinstance(invoke("--test", "1990", "--html", str(path)).exception, BacktestError)
+    assert [path.name for path in tmp_path.iterdir()] == ["there.html"]
+    assert there.read_text() == "an older report"
+
+
+def test_a_report_that_fails_after_all_costs_neither_the_json_nor_the_log(
+    small: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    logged: list[object] = []
+    monkeypatch.setattr("flows.backtest_log.log_backtest", lambda *given: logged.append(given))
+    monkeypatch.setattr("monitoring.backtest_report.write_page", _full)
+    path = tmp_path / "report.html"
+    told = invoke("--test", "2018", "--html", str(path), "--log", "--json", HALFTIME_DATA="", DASK_ADDRESS="")
+    assert told.exit_code == 1
+    assert isinstance(told.exception, SystemExit)
+    assert json.loads(told.stdout)["rows"]
+    assert f"halftime: the report could not be written to {path}: No space left on device" in told.stderr
+    assert "report: " not in told.stderr
+    assert len(logged) == 1
+
+
+def test_a_disk_that_is_full_while_logging_is_told_in_a_sentence(
+    small: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("flows.backtest_log.log_backtest", _full)
+    path = tmp_path / "report.html"
+    told = invoke("--test", "2018", "--html", str(path), "--log", "--json", HALFTIME_DATA="", DASK_ADDRESS="")
+    assert told.exit_code == 1
+    assert isinstance(told.exception, SystemExit)
+    assert json.loads(told.stdout)["rows"]
+    assert "halftime: the result could not be logged to MLflow: [Errno 28] No space left on device: '/tmp/some'" in (
+        told.stderr
+    )
+    assert path.exists()
+    assert f"report: {path}" in told.stderr
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/some")
 
 
 def test_the_result_is_printed_before_what_may_fail(
@@ -134,5 +194,15 @@ def test_the_result_is_printed_before_what_may_fail(
     monkeypatch.setattr("flows.backtest_log.log_backtest", away)
     told = invoke("--test", "2018", "--minutes", "18", "--json", "--log", HALFTIME_DATA="", DASK_ADDRESS="")
     assert isinstance(told.exception, RegistryUnavailable)
+    assert told.exit_code == 1
     assert json.loads(told.stdout)["rows"]
     assert "than persistence's" in told.stderr
+
+
+def test_a_figure_that_is_not_defined_is_not_logged() -> None:
+    result = combine("simulated", [made_season(2018, (18,))])
+    assert len(figures(result)) == len(result.rows) * len(FIGURES)
+    result.rows[3]["mse_skill"] = None
+    assert [one.name for one in figures(result) if one.name.startswith("ensemble/")] == [
+        f"ensemble/2018/{name}" for name in FIGURES if name != "mse_skill"
+    ]

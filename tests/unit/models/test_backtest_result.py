@@ -80,3 +80,28 @@ def test_seasons_of_different_minutes_do_not_mix() -> None:
         combine("simulated", [SEASONS[0], made_season(2021, minutes=(6,))])
     with pytest.raises(ValueError, match="0 seasons"):
         combine("simulated", [])
+
+
+def test_the_dates_of_all_seasons_are_counted_and_too_few_of_them_give_no_range() -> None:
+    assert RESULT.dates == 60
+    few = combine("simulated", [made_season(2020, games=48)])
+    assert few.dates == 12
+    ends = [name for name in few.pooled[0] if name.endswith(("_lower", "_upper"))]
+    assert len(ends) == 8
+    assert {row[name] for row in few.pooled for name in ends} == {None}
+    assert all(row["mse_skill"] is not None and row["interval_score_ratio_95"] > 0.0 for row in few.pooled)
+    assert [list(row) for row in few.pooled] == [list(row) for row in RESULT.pooled]
+    json.dumps(few.as_dict(), allow_nan=False)
+    both = combine("simulated", [made_season(2020, games=48), made_season(2021, games=48)])
+    assert {row["mse_skill_lower"] for row in both.rows} == {None}
+    assert all(row["mse_skill_lower"] is not None for row in both.pooled)
+
+
+def test_a_season_in_which_persistence_never_errs_has_no_skill_and_still_a_result() -> None:
+    exact = made_season(2020)
+    for (_, name), one in exact.scores.items():
+        if name == "persistence":
+            one.squared[:] = 0.0
+    rows = {row["forecaster"]: row for row in combine("simulated", [exact]).pooled if row["minute"] == 18}
+    assert rows["ensemble"]["mse_skill"] is rows["ensemble"]["mse_skill_upper"] is None
+    assert rows["ensemble"]["crps_skill"] is not None

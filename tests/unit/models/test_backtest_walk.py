@@ -1,12 +1,15 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.backtest_scores import COVERAGE_LEVELS, score, skills
+from models.backtest_scores import COVERAGE_LEVELS, RANGE_DATES, ranged, score, skills
 from models.backtest_walk import LEVELS, Predictions, dates_of, fixed, rolled
 from models.conformal import conformal_quantile
 from models.forecast import CalibrationTooSmall
+from models.metrics import Skill
 
 PAST = np.arange(-30.0, 31.0)
 
@@ -92,3 +95,24 @@ def test_skill_is_the_share_of_the_loss_that_is_saved() -> None:
     assert set(none.values()) == {0.0}
     assert found["mse_skill"] == found["mse_skill_lower"] == found["mse_skill_upper"] == 0.75
     assert found["crps_skill"] == pytest.approx(1 - 0.25 / (1 / 16 + 4 / 16 + 1 / 16))
+
+
+def test_skill_that_is_not_defined_and_ranges_of_too_few_dates_are_null() -> None:
+    exact = score("persistence", 6, 2021, certain([0.0] * 40, first=-1, chances=[0.25] * 4), np.zeros(40))
+    worse = score("some", 6, 2021, certain([1.0] * 40, first=0, chances=[0.5, 0.5]), np.zeros(40))
+    (found,) = skills([worse], [exact], days(*range(40)))
+    assert (found["mse_skill"], found["mse_skill_lower"], found["mse_skill_upper"]) == (None, None, None)
+    assert found["crps_skill"] == found["crps_skill_lower"] == pytest.approx(1 - 0.25 / (6 / 16))
+    for dates, known in ((RANGE_DATES, True), (RANGE_DATES - 1, False)):
+        (few,) = skills([exact], [worse], days(*(place % dates for place in range(40))))
+        assert few["mse_skill"] == 1.0
+        assert (few["mse_skill_lower"] == few["mse_skill_upper"] == 1.0) is known
+        assert (few["crps_skill_lower"] is not None) is known
+        assert list(few) == list(found)
+    json.dumps([found, few], allow_nan=False)
+
+
+def test_a_range_without_an_end_is_null() -> None:
+    assert ranged(Skill(-3.0, -np.inf, 1.0, 0.95), RANGE_DATES) == (-3.0, None, None)
+    assert ranged(Skill(-3.0, -4.0, 1.0, 0.95), RANGE_DATES) == (-3.0, -4.0, 1.0)
+    assert ranged(None, RANGE_DATES) == (None, None, None)

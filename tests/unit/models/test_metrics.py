@@ -104,3 +104,24 @@ def test_skill_refuses_what_cannot_be_paired() -> None:
         metrics.skill([1.0], [1.0, 2.0], [0, 1])
     with pytest.raises(ValueError, match="not defined"):
         metrics.skill([1.0], [0.0], [0])
+
+
+def test_skill_against_a_baseline_that_never_errs_is_none_beside_those_that_are_defined() -> None:
+    losses, never, days = np.arange(1.0, 31.0), np.zeros(30), np.arange(30) // 3
+    undefined, perfect, other = metrics.skills(
+        np.stack([losses, never, losses], axis=1), np.stack([never, never, losses + 1.0], axis=1), days
+    )
+    assert undefined is None
+    assert perfect is None
+    assert other == metrics.skill(losses, losses + 1.0, days)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("loss", [5.0, 0.05])
+def test_a_range_against_a_baseline_that_errs_on_a_single_night_has_no_lower_end(loss: float) -> None:
+    """Many draws leave that night out."""
+    theirs, days = np.eye(30)[0], np.arange(30)
+    found = metrics.skill(np.full(30, loss), theirs, days)
+    assert found.value == pytest.approx(1 - 30 * loss)
+    assert not np.isfinite(found.lower)
+    assert metrics.skill(theirs, theirs, days) == metrics.Skill(0.0, 0.0, 0.0, 0.95)

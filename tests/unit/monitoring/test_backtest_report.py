@@ -16,7 +16,7 @@ from tests.support.seasons import made_season
 RESULT = combine("simulated", [made_season(2020), made_season(2021)])
 
 
-def with_pooled(minute: int, forecaster: str, **changes: float) -> BacktestResult:
+def with_pooled(minute: int, forecaster: str, **changes: float | None) -> BacktestResult:
     rows = [
         row | changes if (row["minute"], row["forecaster"]) == (minute, forecaster) else row for row in RESULT.pooled
     ]
@@ -37,6 +37,43 @@ def test_a_gain_that_chance_could_make_is_called_so() -> None:
     first, second, *_ = summary(unsure)
     assert "1.0% lower than persistence's (95% range -1.0% to 3.0%, which chance alone could do)" in first
     assert second == "It beats persistence in both scores and beyond chance at 1 of 2 minutes; not at 18."
+
+
+def test_too_few_dates_give_no_range_and_no_verdict_but_say_so() -> None:
+    few = combine("simulated", [made_season(2020, games=48)])
+    first, second, *others = summary(few)
+    row = next(row for row in few.pooled if (row["minute"], row["forecaster"]) == (18, "ensemble"))
+    assert f"squared error is {row['mse_skill']:.1%} lower than persistence's, and its CRPS" in first
+    assert "48 games" in first
+    assert second == (
+        "12 league dates are too few for ranges and verdicts, which need at least 20: chance alone could do all of it."
+    )
+    told = " ".join((first, *others))
+    for word in ("range", "beyond", "verdict", "clear difference", "better", "worse", "larger", "None", "chance"):
+        assert word not in told
+    assert any(sentence.endswith("of plain split conformal's.") for sentence in others)
+    page = render_html(few)
+    assert "12 league dates are too few" in page
+    assert "<td>–</td>" in page
+    assert "None" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    names = [trace["name"] for trace in figures.skill_figure(few, "mse_skill", "skill")["data"]]
+    assert "ensemble" in names
+    assert "95% range of the ensemble" not in names
+
+
+def test_skill_that_is_not_defined_is_called_so() -> None:
+    ends = ("", "_lower", "_upper")
+    never = with_pooled(18, "ensemble", **{f"{one}_skill{end}": None for one in ("mse", "crps") for end in ends})
+    first, second, third, *_ = summary(never)
+    assert first.startswith(
+        "At minute 18 the ensemble's squared error is not compared with persistence's, which is 0, and its CRPS is not"
+    )
+    assert second == "It beats persistence in both scores and beyond chance at 1 of 2 minutes; not at 18."
+    assert third.endswith(", ensemble not defined.")
+    assert "None" not in " ".join(summary(never))
+    drawn = {trace["name"]: trace for trace in figures.skill_figure(never, "mse_skill", "skill")["data"]}
+    assert drawn["ensemble"]["y"][-1] is None
+    render_html(never)
 
 
 def test_a_loss_is_called_a_loss() -> None:

@@ -100,7 +100,6 @@ def test_a_missing_file_or_column_is_named(folder: Path, season: pd.DataFrame) -
     [
         ("game_id", "22290001", "game_id 22290001 .* is unlike 0022200001"),
         ("game_id", "0022290002", "game_id 0022290002 .* comes more than once"),
-        ("home", "SEA2", "home SEA2 .* is no team's tricode"),
         ("diff_00", 2, "diff_00 2 .* is not 0"),
         ("diff_24", 99, "diff_24 99 .* differs from the scores at minute 24"),
         ("diff_final", 0, "diff_final 0 .* differs from the final scores"),
@@ -116,11 +115,10 @@ def test_a_bad_row_is_counted_and_shown(
     bad.loc[bad.index == 0, column] = value
     if column == "date":
         bad["date"] = bad["date"].astype(str)
-    elif column not in ("game_id", "home"):
+    elif column != "game_id":
         bad[column] = bad[column].astype("int16")
     bad.to_parquet(folder / "games.parquet")
-    counted = len(bad) if column == "date" else 1
-    with pytest.raises(HistoryError, match=rf"games.parquet: {counted} of {len(bad)} rows are bad: {says}"):
+    with pytest.raises(HistoryError, match=rf"games.parquet: 1 of {len(bad)} rows are bad: {says}"):
         recorded_games(folder)
 
 
@@ -130,10 +128,10 @@ def test_values_that_do_not_fit_their_type_are_named(folder: Path, season: pd.Da
     wide.to_parquet(folder / "games.parquet")
     with pytest.raises(HistoryError, match="diff_05 has 1 values no int16 holds, first 70000"):
         recorded_games(folder)
-    empty = season.astype({"diff_05": "float64"})
-    empty.loc[7, "diff_05"] = None
+    empty = season.astype({"home_score_24": "float64"})
+    empty.loc[7, "home_score_24"] = None
     empty.to_parquet(folder / "games.parquet")
-    with pytest.raises(HistoryError, match="column diff_05 is empty in 1 rows, first row 7"):
+    with pytest.raises(HistoryError, match="column home_score_24 is empty in 1 rows, first row 7"):
         recorded_games(folder)
 
 
@@ -180,18 +178,78 @@ def test_dates_as_timestamps_or_texts_seasons_as_texts_and_columns_nobody_reads_
         columns = [name for name in wanted.columns if name not in ("bubble_2020", "score_method")]
         assert found[columns].equals(wanted[columns])
 
+        found_plays = recorded_plays(folder, day=NIGHT)
+        pd.testing.assert_frame_equal(found_plays, simulated_plays(day=NIGHT))
+        assert recorded_dates(folder)[NIGHT] == len(league.games_of(NIGHT))
 
-def test_games_of_another_kind_are_left_out_and_counted_in_the_log(
+
+def test_columns_nobody_reads_may_have_gaps(folder: Path, season: pd.DataFrame) -> None:
+    gaps = season.astype({"bubble_2020": object})
+    gaps.loc[[3, 4], ["bubble_2020", "score_method"]] = None
+    gaps.to_parquet(folder / "games.parquet")
+    found = recorded_games(folder)
+    assert found["score_method"].tolist()[2:5] == ["simulated", "", ""]
+    assert not found["bubble_2020"].any()
+
+
+def odd_rows(season: pd.DataFrame) -> pd.DataFrame:
+    """Seven games of ``NIGHT`` that are no games to learn from, each wrong in what only such games have wrong."""
+    night = season[season["date"] == NIGHT].iloc[:7].reset_index(drop=True)
+    odd = night.astype(dict.fromkeys(("date", "season", "diff_07", "home_score_24"), object))
+    odd["game_id"] = [f"003220000{place}" for place in range(7)]
+    odd["season_type"] = ["allstar", "playin", "playin", None, "regular", "regular", "regular"]
+    odd.loc[0, ["date", "home", "away", "diff_07", "home_score_24"]] = ["in spring", "GNS", "LBJ", None, None]
+    odd.loc[4, "home"], odd.loc[5, "away"] = "GNS", None
+    odd.loc[6, "diff_07"] = None
+    return odd
+
+
+def test_games_of_another_kind_or_teams_or_without_a_minute_are_left_out_and_counted_in_one_warning(
     folder: Path, season: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     wanted = recorded_games(folder)
-    stars = season.iloc[[0]].assign(game_id="0032200001", season_type="allstar", home="GNS", away="LBJ")
-    pd.concat([stars, season]).to_parquet(folder / "games.parquet")
+    assert caplog.text == ""
+    texts = season.assign(date=season["date"].astype(str))
+    together = pd.concat([odd_rows(season).astype({"date": str}), texts])
+    together.astype({"season": "int64", "diff_07": "float64", "home_score_24": "float64"}).to_parquet(
+        folder / "games.parquet"
+    )
     assert recorded_games(folder).equals(wanted)
-    assert "1 games are no regular or playoff games: left out (allstar)" in caplog.text
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        f"{folder / 'games.parquet'}: 7 of {len(season) + 7} games are left out: 2 neither regular season nor playoffs"
+        " (playin), 1 neither regular season nor playoffs (None), 1 neither regular season nor playoffs (allstar),"
+        " 1 no margin of a minute (diff_07), 1 unknown teams (GNS), 1 unknown teams (None)"
+    )
+    assert recorded_dates(folder)[NIGHT] == len(league.games_of(NIGHT))
+    assert recorded_plays(folder, day=NIGHT)["game_id"].nunique() == len(league.games_of(NIGHT))
+    assert len(caplog.records) == 1
+
+
+def test_a_file_without_any_game_of_the_league_is_refused_with_what_it_has(folder: Path, season: pd.DataFrame) -> None:
+    season.assign(season_type="Regular Season").to_parquet(folder / "games.parquet")
+    with pytest.raises(HistoryError, match=rf"none of {len(season)} games .* {len(season)} neither .*Regular Season"):
+        recorded_games(folder)
 
 
 def test_a_date_with_a_time_of_day_is_still_refused(folder: Path, season: pd.DataFrame) -> None:
-    season.assign(date=pd.to_datetime(season["date"]) + pd.Timedelta(hours=19)).to_parquet(folder / "games.parquet")
-    with pytest.raises(HistoryError, match="is not a date"):
+    moments = pd.to_datetime(season["date"])
+    moments[5] += pd.Timedelta(hours=19)
+    for days in (moments, moments.astype(str)):
+        season.assign(date=days).to_parquet(folder / "games.parquet")
+        for read in (recorded_games, recorded_dates):
+            with pytest.raises(HistoryError, match=r"1 of \d+ rows are bad: date .* is not a date"):
+                read(folder)
+    for wrong in ("2022-10", "20221018?", ""):
+        season.assign(date=wrong).to_parquet(folder / "games.parquet")
+        with pytest.raises(HistoryError, match=f"{len(season)} of {len(season)} rows are bad: date"):
+            recorded_games(folder)
+
+
+def test_a_row_that_contradicts_itself_is_refused_whatever_is_left_out(folder: Path, season: pd.DataFrame) -> None:
+    wrong = season.copy()
+    wrong.loc[9, "home_score_final"] += 1
+    pd.concat([odd_rows(season).iloc[1:3], wrong]).to_parquet(folder / "games.parquet")
+    with pytest.raises(HistoryError, match=rf"1 of {len(season)} rows are bad: diff_final .* the final scores"):
         recorded_games(folder)

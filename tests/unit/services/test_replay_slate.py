@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.league import simulate_history, simulate_plays
 from services.replay_slate import LONGEST_GAP_MIN, SlateError, build_script, build_slate, spread
 from services.replay_sources import recorded_slate, simulated_slate
 from tests.support.feed_nights import evening
@@ -57,6 +58,23 @@ def test_the_default_recorded_night_has_eight_games(recorded: Path) -> None:
         assert (game.home, game.away) == tuple(games.loc[game.game_id, ["home", "away"]])
         assert game.rows[-1].home - game.rows[-1].away == games.loc[game.game_id, "diff_final"]
         assert datetime.fromtimestamp(game.tip_s, game.scheduled_at.tzinfo).date() == slate.league_date
+
+
+def test_a_replay_reads_files_in_the_forms_that_history_reads(tmp_path: Path) -> None:
+    day = date(2023, 2, 3)
+    season = simulate_history([2022])
+    tonight = season.loc[season["date"] == day, "game_id"].tolist()
+    simulate_plays(tonight).to_parquet(tmp_path / "plays_2022.parquet")
+    season.to_parquet(tmp_path / "games.parquet")
+    wanted = recorded_slate(tmp_path, day)
+    odd = season[season["game_id"] == tonight[0]].assign(
+        game_id="0032200001", season_type="allstar", home="GNS", away="LBJ"
+    )
+    for form in ("%Y-%m-%d", "%Y-%m-%dT00:00:00"):
+        other = pd.concat([odd, season])
+        texts = pd.to_datetime(other["date"]).dt.strftime(form)
+        other.assign(date=texts, season=other["season"].astype(str)).to_parquet(tmp_path / "games.parquet")
+        assert recorded_slate(tmp_path, day) == wanted
 
 
 def test_a_date_without_games_names_the_nearest_ones() -> None:
