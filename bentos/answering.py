@@ -40,7 +40,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class ServedModel:
     """A loaded and checked bundle under the version it is known by.
 
-    ``figures`` are its scores at training, ``note`` what an operator should know of how it was loaded.
+    ``figures`` are its scores at training, ``note`` what an operator should know of how it was loaded. The ensemble's
+    calibration may have moved over ``games_since`` games settled since the bundle was made.
     """
 
     version: str
@@ -49,6 +50,7 @@ class ServedModel:
     origin: str
     figures: Mapping[str, float] = field(default_factory=dict)
     note: str | None = None
+    games_since: int = 0
 
     @property
     def is_fallback(self) -> bool:
@@ -76,6 +78,7 @@ class ServedModel:
             "trained_through": ensemble.trained_through.isoformat(),
             "ratings_as_of": ensemble.ratings_as_of.isoformat() if ensemble.ratings_as_of else None,
             "calibration_id": ensemble.calibration_id,
+            "games_since": self.games_since,
             "calibration_games": {
                 str(minute): len(ensemble.calibration[ensemble.case(minute, True, 0)]) for minute in ensemble.minutes
             },

@@ -56,6 +56,7 @@ class Champion:
         self._on_look = on_look
         self._kept: OrderedDict[str, ServedModel] = OrderedDict()
         self._keeping = threading.Lock()
+        self._swapping = threading.Lock()
         self._load = load
         self._on_change = on_change
         self._refresh_s = refresh_s
@@ -108,6 +109,14 @@ class Champion:
         """Why there is no model, or why the newest could not be loaded; None when all is well."""
         return self._trouble or None
 
+    def move(self, old: ServedModel, new: ServedModel) -> bool:
+        """Serve ``new``, which is ``old`` with its calibration moved on; False when ``old`` is not served any more."""
+        with self._swapping:
+            if self._model is not old:
+                return False
+            self._model = new
+            return True
+
     def start(self) -> None:
         """Begin to load, and to look for a new champion."""
         self._thread.start()
@@ -118,8 +127,9 @@ class Champion:
 
     def refresh(self) -> None:
         """Load once, now. Trouble is kept for ``trouble`` and logged, never raised."""
+        given = self._model
         try:
-            model = self._load(self._model)
+            model = self._load(given)
         except Exception as error:  # noqa: BLE001 - the thread's edge: a model in use stays in use whatever happened
             trouble = mask_secrets(str(error) or type(error).__name__)
             if trouble != self._trouble:
@@ -130,12 +140,13 @@ class Champion:
                 log.warning("answering with persistence until a model can be loaded")
             self._on_look(trouble)
             return
-        if model is not self._model:
-            self._on_change(self._model, model)
-            if self._model is not None:
-                self._keep(self._model)
+        if model is not given:
+            self._on_change(given, model)
+            with self._swapping:
+                before, self._model = self._model, model
+            if before is not None and before.digest != model.digest:
+                self._keep(before)
             log.info("serving version %s, digest %s, from %s", model.version, model.digest, model.origin)
-        self._model = model
         self._substitute = None
         self._trouble = ""
         self._on_look(None)

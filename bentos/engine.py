@@ -16,7 +16,15 @@ from bentos.answering import ServedModel, answer, code_version
 from bentos.champion import Champion, Find, Load, nobody
 from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused, identify, prediction_row
 from bentos.database import Database
-from bentos.instruments import PREDICTIONS, forget_dead_workers, observe_look, observe_model, observe_spool
+from bentos.following import Follower
+from bentos.instruments import (
+    PREDICTIONS,
+    forget_dead_workers,
+    observe_look,
+    observe_model,
+    observe_move,
+    observe_spool,
+)
 from models.clock import OFFICIAL_MINUTE
 from services.answer import Prediction, Problem, Recorded
 from services.idempotency import Answers, KeyReusedError
@@ -47,6 +55,13 @@ class Engine:
             find=find,
             fallback=fallback,
         )
+        self.follower = Follower(
+            self.champion,
+            self.database.store,
+            settings.feed_source,
+            interval_s=settings.calibration_poll_s,
+            on_move=observe_move,
+        )
 
     def start(self) -> None:
         """Load the model and drain the spool, both in threads of their own."""
@@ -54,9 +69,11 @@ class Engine:
         code_version()
         self.spool.start()
         self.champion.start()
+        self.follower.start()
 
     def close(self) -> None:
         """Stop; what has not been drained stays on disk for the next worker."""
+        self.follower.close()
         self.champion.close()
         self.spool.close()
         self.answers.close()

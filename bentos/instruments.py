@@ -60,6 +60,11 @@ REFUSED = Gauge(
 FALLBACK = Gauge(
     "halftime_model_fallback", "1 while persistence answers in place of a model", multiprocess_mode="livemax"
 )
+MOVES = Counter("halftime_calibration_moves_total", "Times that calibration moved over newly settled games")
+MOVED_OVER = Gauge(
+    "halftime_calibration_games_since", "Games that calibration has moved over since the version was made",
+    multiprocess_mode="livemax",
+)  # fmt: skip
 
 
 def observe_request(path: str, method: str, code: int, seconds: float) -> None:
@@ -74,7 +79,14 @@ def observe_model(old: ServedModel | None, new: ServedModel) -> None:
     if old is not None:
         MODEL.labels(old.version, old.digest).set(0)
         SWAPS.inc()
+        MOVED_OVER.set(new.games_since)
     MODEL.labels(new.version, new.digest).set(1)
+
+
+def observe_move(model: ServedModel) -> None:
+    """Count a calibration that moved."""
+    MOVES.inc()
+    MOVED_OVER.set(model.games_since)
 
 
 def observe_look(trouble: str | None, *, fallback: bool = False) -> None:

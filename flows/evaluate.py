@@ -64,7 +64,7 @@ def evaluate(settings: Settings, *, league_date: date | None = None, at: datetim
 
     May be repeated: the same night again decides the same once. Raises RegistryError, StoreError, LifecycleBusy.
     """
-    registry, source = wiring.registry(settings), wiring.feed_source(settings)
+    registry, source = wiring.registry(settings), settings.feed_source
     models = Models(registry)
     with wiring.store(settings) as store, deciding(store):
         reconcile(store, registry)
@@ -104,7 +104,7 @@ def evaluate(settings: Settings, *, league_date: date | None = None, at: datetim
 def _judged(
     store: Store, models: Models, settings: Settings, champion: ModelVersion, challenger: ModelVersion, night: date
 ) -> Decision:
-    name, source = settings.model_name, wiring.feed_source(settings)
+    name, source = settings.model_name, settings.feed_source
     shadow(store, models, name, challenger.lineage, source=source, upto=night)
     # What a challenger did before the present champion reigned counts too: both lines forecast those games.
     duels = store.duels(

@@ -10,7 +10,6 @@ from statistics import NormalDist
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flows import wiring
 from flows.shadow import SHADOW_MINUTES, Models, shadow
 from models.clock import OFFICIAL_MINUTE
 from models.probation import Probation, ratio
@@ -68,7 +67,7 @@ def on_probation(store: Store, model_name: str, champion: ModelVersion) -> OnPro
 
 def games_on_probation(store: Store, settings: Settings, case: OnProbation) -> int:
     """How many games the new champion has been compared on."""
-    source = wiring.feed_source(settings)
+    source = settings.feed_source
     return len(
         store.duels(
             settings.model_name, case.before, case.lineage, source=source, minutes=(OFFICIAL_MINUTE,), after=case.after

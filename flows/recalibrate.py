@@ -17,29 +17,27 @@ import structlog
 from bentos.answering import code_version
 from flows import wiring
 from flows.champion import CHALLENGER, CHAMPION, crown, deciding, keep_version, pointed, reconcile
+from flows.harvest import harvest
 from flows.probation import games_on_probation, on_probation
 from flows.promote import newest_of
 from models.bundle import write_bundle
 from models.card import model_card
 from models.ensemble import Ensemble
-from models.recalibration import SettledGame, TooFewSettled
+from models.recalibration import LATE_DAYS, SettledGame, TooFewSettled, known_games
 from models.recalibration import recalibrate as roll
 from models.settlement import OutcomeState
-from services.answer import possession_sign
 from services.registry import LoadedBundle, Registry, RegistryUnavailable, Version
 from services.settings import Settings
 from services.store import NightGame, Store
 
 log = structlog.get_logger("recalibrate")
 
-# A game may be settled for good days after it was played: postponed scoring, an outage, a correction by hand.
-LATE_DAYS = 14
-
 
 @dataclass(frozen=True)
 class RecalibrationResult:
     """``version`` is None when nothing was made: ``open_games`` of the night are not over, or of ``settled`` new games
-    ``needed`` are asked for. ``challenger`` is the challenger's new version, if there is one."""
+    ``needed`` are asked for. ``challenger`` is the challenger's new version, if there is one; ``harvested`` games
+    became history."""
 
     league_date: date | None
     settled: int
@@ -48,6 +46,7 @@ class RecalibrationResult:
     calibration_id: str
     open_games: int = 0
     challenger: str | None = None
+    harvested: int = 0
 
     def line(self) -> str:
         """One sentence for a log."""
@@ -68,6 +67,7 @@ class RecalibrationResult:
             "calibration_id": self.calibration_id,
             "open_games": self.open_games,
             "challenger": self.challenger,
+            "harvested": self.harvested,
         }
 
 
@@ -77,26 +77,35 @@ def recalibrate(
     """Registers the champion's next calibration when it differs, makes it champion, and does the same for a challenger.
 
     ``league_date`` is the newest night to learn from (unset: the newest there is); while games of it are not over
-    nothing is done, unless not ``patient``. ``at`` is when it takes effect, now when unset. May be repeated: nothing
-    new gives nothing new. Raises RegistryError, StoreError, LifecycleBusy.
+    nothing is done, unless not ``patient``. Finished games of the feed become history first. ``at`` is when it takes
+    effect, now when unset. May be repeated: nothing new gives nothing new. Raises RegistryError, StoreError,
+    LifecycleBusy.
     """
+    with wiring.store(settings) as store:
+        harvested = harvest(store, settings).games
+        with deciding(store):
+            return replace(_recalibrated(store, settings, league_date, patient, at), harvested=harvested)
+
+
+def _recalibrated(
+    store: Store, settings: Settings, league_date: date | None, patient: bool, at: datetime | None
+) -> RecalibrationResult:
     registry = wiring.registry(settings)
-    source = wiring.feed_source(settings)
-    with wiring.store(settings) as store, deciding(store):
-        reconcile(store, registry)
-        champion = _fresh(registry, CHAMPION)
-        night = league_date or store.newest_night(source)
-        waiting = _open_games(store.night(night, source).games) if night is not None and patient else 0
-        now = RecalibrationResult(
-            night, 0, settings.recalibrate_min_games, None, champion.ensemble.calibration_id, open_games=waiting
-        )
-        if waiting:
-            return now
-        result = _next(store, registry, settings, champion, now)
-        if result.version is not None:
-            version, reason = registry.get(result.version), f"recalibrated on {result.settled} newly settled games"
-            crown(store, registry, version, reason=reason, by="rule: recalibration", at=at)
-        return _beside(store, registry, settings, result)
+    reconcile(store, registry)
+    champion = _fresh(registry, CHAMPION)
+    source = settings.feed_source
+    night = league_date or store.newest_night(source)
+    waiting = _open_games(store.night(night, source).games) if night is not None and patient else 0
+    now = RecalibrationResult(
+        night, 0, settings.recalibrate_min_games, None, champion.ensemble.calibration_id, open_games=waiting
+    )
+    if waiting:
+        return now
+    result = _next(store, registry, settings, champion, now)
+    if result.version is not None:
+        version, reason = registry.get(result.version), f"recalibrated on {result.settled} newly settled games"
+        crown(store, registry, version, reason=reason, by="rule: recalibration", at=at)
+    return _beside(store, registry, settings, result)
 
 
 def _beside(store: Store, registry: Registry, settings: Settings, result: RecalibrationResult) -> RecalibrationResult:
@@ -127,10 +136,10 @@ def _next(
 ) -> RecalibrationResult:
     """The model's next version from what was settled since; ``now`` with what was found."""
     keep_version(store, model.version, model.ensemble, "found", None)
-    games = settled_games(store, settings, model.ensemble, now.league_date)
+    games = _settled(store, settings, model.ensemble, now.league_date)
     newest = max((game.date for game in games), default=model.ensemble.trained_through)
     # Ratings may learn from every game that was over before the day after the newest settled one.
-    results = store.results(settings.league_source, model.ensemble.ratings_as_of, newest + timedelta(days=1))
+    results = store.results(settings.history_sources, model.ensemble.ratings_as_of, newest + timedelta(days=1))
     try:
         ensemble = roll(model.ensemble, games, results, minimum=now.needed).ensemble
     except TooFewSettled as few:
@@ -159,31 +168,14 @@ def register(store: Store, registry: Registry, ensemble: Ensemble, parent: Versi
     return version
 
 
-def settled_games(store: Store, settings: Settings, model: Ensemble, upto: date | None) -> list[SettledGame]:
-    """Games settled for good that the model has not learned from, with what the forecaster was given at each minute.
-
-    Minutes that the model does not know, forecast by one before it, are left out.
-    """
-    since = model.trained_through - timedelta(days=LATE_DAYS)
-    frame = store.settled_since(since, source=wiring.feed_source(settings), minute=None)
-    learned = set(model.mixture.dejavu.game_id.tolist())
-    for games in model.calibration.values():
-        learned.update(games.errors.game_ids)
-    return [
-        SettledGame(
-            game_id=str(row["game_id"]),
-            date=row["league_date"],
-            minute=int(row["minute"]),
-            pattern=tuple(row["pattern"]),
-            rating=row["context"].get("rating_difference"),
-            actual=float(row["actual"]),
-            possession=possession_sign(row["context"].get("possession")),
-        )
-        for row in frame.to_dict("records")
-        if row["minute"] in model.minutes
-        and row["game_id"] not in learned
-        and (upto is None or row["league_date"] <= upto)
-    ]
+def _settled(store: Store, settings: Settings, model: Ensemble, upto: date | None) -> list[SettledGame]:
+    """Games settled for good that the model has not learned from. Minutes that it does not know, forecast by one before
+    it, are left out."""
+    found = store.calibration_games(
+        model.trained_through - timedelta(days=LATE_DAYS), source=settings.feed_source, minutes=model.minutes,
+        without=known_games(model), upto=upto,
+    )  # fmt: skip
+    return [one.game for one in found]
 
 
 def _open_games(games: Sequence[NightGame]) -> int:

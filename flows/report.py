@@ -89,7 +89,7 @@ def write_page(settings: Settings, report: NightReport) -> Path:
 
 def nightly_report(settings: Settings, *, league_date: date | None = None) -> NightlyResult:
     """Builds and stores both reports of ``league_date`` (unset: the newest night with a forecast). Raises NoNight."""
-    source = wiring.feed_source(settings)
+    source = settings.feed_source
     with wiring.store(settings) as store:
         night = league_date or store.newest_night(source)
         if night is None:
@@ -109,7 +109,7 @@ def _evidently(store: Store, settings: Settings, report: NightReport) -> tuple[i
     night = report.league_date
     since = night - timedelta(days=WINDOW_DAYS - 1)
     current = settled_frame(settled_rows(store.engine, report.source, since, night))
-    past = store.history_frame(settings.league_source, before=since).tail(REFERENCE_GAMES)
+    past = store.history_frame(*settings.history_sources, before=since).tail(REFERENCE_GAMES)
     reference = history_frame(past[list(MARGIN_COLUMNS)].to_numpy(), OFFICIAL_MINUTE) if len(past) else None
     made = build_evidently_report(
         current, reference, window=f"{report.source} games of {since} to {night}", model_version=report.model.version

@@ -11,9 +11,10 @@ from flows import wiring
 from models import fallback
 from models.bundle import load_bundle, read_manifest
 from models.ensemble import Ensemble
+from models.recalibration import recalibrate
 from services.registry_http import NoSuchVersion
 from services.settings import Settings
-from services.store import PredictionRow
+from services.store import PredictionRow, Store
 
 
 class NoSuchPrediction(LookupError):
@@ -74,9 +75,21 @@ def reproduce_prediction(settings: Settings, prediction_id: str) -> Reproduction
         raise NoSuchPrediction(f"{prediction_id!r} is not a prediction id: it looks like {UUID(int=0)}") from error
     with wiring.store(settings) as store:
         row = store.prediction(wanted)
-    if row is None:
-        raise NoSuchPrediction(f"no prediction {wanted} in the database: take an id from /predict or the board")
-    return Reproduction(row, reproduce(row, _model(settings, row)))
+        if row is None:
+            raise NoSuchPrediction(f"no prediction {wanted} in the database: take an id from /predict or the board")
+        model = _model(settings, row)
+        if model.calibration_id != row.calibration_id:
+            model = _moved(store, row, model)
+    return Reproduction(row, reproduce(row, model))
+
+
+def _moved(store: Store, row: PredictionRow, model: Ensemble) -> Ensemble:
+    """The model with its calibration moved over the games that were settled when the row was made, where that is what
+    the row says."""
+    settlements = store.calibration(row.model_digest, row.calibration_id)
+    if settlements is None:
+        return model
+    return recalibrate(model, store.games_of_settlements(settlements), minimum=1).ensemble
 
 
 def _model(settings: Settings, row: PredictionRow) -> Ensemble:

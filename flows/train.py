@@ -70,13 +70,14 @@ class TrainSummary:
 
 
 def history(store: Store, settings: Settings, before: date) -> History:
-    """The settled games of the league in force before a date. Raises NoHistory with what to run."""
-    frame = store.history_frame(settings.league_source, before=before)
+    """The settled games of the league in force before a date, live ones with those before them. Raises NoHistory with
+    what to run."""
+    frame = store.history_frame(*settings.history_sources, before=before)
     if frame.empty:
         raise NoHistory(
             f"no {settings.league_source} games before {before} in the table games: run `./halftime backfill`"
         )
-    return History.from_frame(frame)
+    return History.from_frame(frame.drop(columns="source"), settings.league_source)
 
 
 def train(

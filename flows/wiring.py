@@ -51,7 +51,7 @@ async def poller(settings: Settings) -> AsyncIterator[Poller]:
                 TickStream(settings.resolved_redis_url),
                 lease,
                 interval_s=settings.poll_interval_s / settings.speed,
-                source=feed_source(settings),
+                source=settings.feed_source,
             )
 
 
@@ -84,8 +84,3 @@ def predictor(settings: Settings) -> Iterator[Predictor]:
             consumer="predictor",
             speed=settings.speed,
         )
-
-
-def feed_source(settings: Settings) -> str:
-    """What the games of the feed in force are: live, recorded or simulated."""
-    return "live" if settings.feed == "nba" else settings.league_source

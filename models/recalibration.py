@@ -23,6 +23,8 @@ from models.ratings import season_of
 from models.shape import pit_ends
 
 MINIMUM_GAMES = 5
+# A game may be settled for good days after it was played: postponed scoring, an outage, a correction by hand.
+LATE_DAYS = 14
 
 
 class RecalibrationError(ValueError):
@@ -118,6 +120,12 @@ def recalibrate(
     dropped = (len(ensemble.calibration[case]) + new - len(calibration[case]) for case, new in added.items())
     most = max(added.values(), default=0)
     return Recalibration(changed, ensemble.calibration_id, most, max(dropped, default=0), len(unseen))
+
+
+def known_games(ensemble: Ensemble) -> set[str]:
+    """The games that the model remembers or is calibrated on: they teach it nothing more."""
+    known = set(ensemble.mixture.dejavu.game_id.tolist())
+    return known.union(*(games.errors.game_ids for games in ensemble.calibration.values()))
 
 
 def _misses(ensemble: Ensemble, games: Sequence[SettledGame]) -> dict[Case, list[Miss]]:

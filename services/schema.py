@@ -302,6 +302,16 @@ evaluations = Table(
     ),
 )
 
+calibrations = Table(
+    "calibrations",
+    metadata,
+    _text("model_digest"),
+    _text("calibration_id"),
+    Column("settlement_ids", ARRAY(BigInteger), nullable=False),
+    _now("made_at"),
+    PrimaryKeyConstraint("model_digest", "calibration_id", name="calibrations_pkey"),
+)
+
 alarm_states = Table(
     "alarm_states",
     metadata,

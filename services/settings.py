@@ -73,6 +73,9 @@ class Settings(BaseSettings):
 
     # Models
     champion_poll_s: float = Field(default=10.0, gt=0, description="seconds between two looks for a new champion")
+    calibration_poll_s: float = Field(
+        default=1.0, gt=0, description="seconds between two looks for settled games that calibration moves over"
+    )
     registered_model: str | None = Field(
         default=None, description="name of the registered model; unset: halftime, or halftime-simulated"
     )
@@ -139,6 +142,16 @@ class Settings(BaseSettings):
         if self.source is not None:
             return self.source
         return "recorded" if self.data is not None else "simulated"
+
+    @property
+    def feed_source(self) -> Literal["live", "recorded", "archive", "simulated"]:
+        """What the games of the feed in force are."""
+        return "live" if self.feed == "nba" else self.league_source
+
+    @property
+    def history_sources(self) -> tuple[str, ...]:
+        """What models learn from: the league's history, and live games which go on where that of real games ends."""
+        return (self.league_source,) if self.league_source == "simulated" else (self.league_source, "live")
 
     @property
     def model_name(self) -> str:

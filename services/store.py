@@ -20,6 +20,7 @@ from services.database import (
     transaction,
 )
 from services.game_rows import GameRow, UpsertCounts, game_rows
+from services.store_calibrations import CalibrationGame, CalibrationStore
 from services.store_forecasts import ForecastStore
 from services.store_games import GameStore
 from services.store_lifecycle import Evaluation, LifecycleStore, ModelVersion, NewPromotion, Promotion
@@ -42,6 +43,7 @@ from services.store_upkeep import LeaseStore, Report, UpkeepStore
 __all__ = [
     "Actual",
     "ActualResult",
+    "CalibrationGame",
     "ConflictingActual",
     "DatabaseNotReady",
     "DatabaseUnavailable",
@@ -71,7 +73,16 @@ __all__ = [
 
 
 class Store(
-    GameStore, TickStore, ForecastStore, OutcomeStore, NightStore, LifecycleStore, ShadowStore, LeaseStore, UpkeepStore
+    GameStore,
+    TickStore,
+    ForecastStore,
+    OutcomeStore,
+    CalibrationStore,
+    NightStore,
+    LifecycleStore,
+    ShadowStore,
+    LeaseStore,
+    UpkeepStore,
 ):
     """All tables behind one engine. Thread-safe; make one a process, after any fork."""
 

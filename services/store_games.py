@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from itertools import islice
@@ -135,6 +135,18 @@ class GameStore:
         with transaction(self.engine) as connection:
             return [_game(dict(row)) for row in connection.execute(query).mappings()]
 
+    def games_without_history(self, source: str, since: date, upto: date) -> list[GameRow]:
+        """Regular season and playoff games of ``source`` on league dates ``since`` to ``upto`` that are not history yet
+        and were not postponed, in order of (date, game_id)."""
+        own = games.c
+        query = select(*_SELECTED).where(
+            own.source == source, own.margins.is_(None), own.league_date.between(since, upto),
+            own.season_type.in_(("regular", "playoffs")), own.status != "postponed",
+        )  # fmt: skip
+        with transaction(self.engine) as connection:
+            found = connection.execute(query.order_by(own.league_date, own.game_id)).mappings()
+            return [_game(dict(row)) for row in found]
+
     def history_count(self, source: str) -> int:
         """Games of one source with a full history."""
         return self.history_counts().get(source, 0)
@@ -145,20 +157,20 @@ class GameStore:
         with transaction(self.engine) as connection:
             return {str(source): int(count) for source, count in connection.execute(query)}
 
-    def results(self, source: str, after: date | None, before: date) -> list[Result]:
-        """Final margins of one source's games on league dates after ``after`` and before ``before``, in order of
+    def results(self, sources: Sequence[str], after: date | None, before: date) -> list[Result]:
+        """Final margins of the sources' games on league dates after ``after`` and before ``before``, in order of
         (date, game_id)."""
         own = games.c
         query = select(own.game_id, own.season, own.league_date, own.home, own.away, own.final_margin)
-        query = query.where(own.source == source, own.final_margin.is_not(None), own.league_date < before)
+        query = query.where(own.source.in_(sources), own.final_margin.is_not(None), own.league_date < before)
         if after is not None:
             query = query.where(own.league_date > after)
         with transaction(self.engine) as connection:
             found = connection.execute(query.order_by(own.league_date, own.game_id)).all()
         return [Result(*row) for row in found]
 
-    def history_frame(self, source: str, before: date | None = None) -> pd.DataFrame:
-        """History of one source as games.parquet has it, plus ``source``; only league dates before ``before``.
+    def history_frame(self, *sources: str, before: date | None = None) -> pd.DataFrame:
+        """History of the sources as games.parquet has it, plus ``source``; only league dates before ``before``.
 
         Ordered by (date, game_id). Columns: game_id, season, season_type, date, home, away, diff_00..diff_48,
         diff_final, home_score_24, away_score_24, home_score_final, away_score_final, n_periods, bubble_2020,
@@ -167,7 +179,7 @@ class GameStore:
         import numpy as np
         import pandas as pd
 
-        query = select(games).where(games.c.source == source, games.c.margins.is_not(None))
+        query = select(games).where(games.c.source.in_(sources), games.c.margins.is_not(None))
         if before is not None:
             query = query.where(games.c.league_date < before)
         with transaction(self.engine) as connection:

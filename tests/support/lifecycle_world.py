@@ -43,9 +43,9 @@ def lean(model: Ensemble, points: float) -> Ensemble:
     return leaning(model, points, Games(history, rate_history(history)[0]), model.minutes)
 
 
-def honest() -> Ensemble:
+def honest(seed: int = 1) -> Ensemble:
     """A small model that says about what persistence says."""
-    small = small_ensemble(minutes=MINUTES)
+    small = small_ensemble(seed=seed, minutes=MINUTES)
     still = replace(small.mixture.lstm, head_weights=small.mixture.lstm.head_weights * 1e-3)
     return lean(replace(small, mixture=replace(small.mixture, lstm=still)), 0.0)
 
@@ -73,7 +73,9 @@ def begin(settings: Settings, store: Store, champion: Ensemble, challenger: Ense
     return versions
 
 
-def play(settings: Settings, store: Store, model: ServedModel, night: int, games: int = 6) -> list[str]:
+def play(
+    settings: Settings, store: Store, model: ServedModel, night: int, games: int = 6, state: str = "final"
+) -> list[str]:
     """Forecasts and settles ``games`` games of the league date ``night`` days after the first; their ids."""
     day, walks = FIRST_NIGHT + timedelta(days=night), small_history(games, seed=1000 + night)
     ids = []
@@ -93,7 +95,7 @@ def play(settings: Settings, store: Store, model: ServedModel, night: int, games
             given = answer(model, request, request_id=request_id, prediction_id=prediction_id, now=now)
             row = ForecastRow(game_id, minute, 0, f"{night:02x}{place:02x}" * 8, path[minute], now)
             store.record_forecast(PredictionRow.from_json(prediction_row(request, given)), row)
-        store.record_actual(game_id, path[24], state="final", source="test")
+        store.record_actual(game_id, path[24], state=state, source="test")
         store.settle(game_id)
     return ids
 

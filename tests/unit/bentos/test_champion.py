@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -155,3 +156,16 @@ def test_when_nothing_can_be_loaded_a_substitute_answers_until_something_can() -
     assert made == ["once"]
     champion.refresh()
     assert (champion.model.version, champion.on_fallback) == ("1", False)
+
+
+def test_a_model_moves_only_while_it_is_served_and_a_look_that_finds_nothing_new_keeps_it() -> None:
+    champion = Champion(lambda current: current or model("1"))
+    champion.refresh()
+    first = champion.model
+    moved = replace(first, games_since=1)
+    assert champion.move(first, moved)
+    assert champion.model is moved
+    assert not champion.move(first, replace(first, games_since=2)), "it is not served any more"
+    champion.refresh()
+    assert champion.model is moved
+    assert champion.of(first.digest) is moved
