@@ -148,6 +148,20 @@ def rolling(rule: Rule, window: int = WINDOW, endless: bool = False) -> Method:
     return run
 
 
+def within_night(games: Residuals) -> Floats:
+    """The chosen method, each game calibrated also on half of those before it on its date: early games of an evening
+    are settled when late ones tip off."""
+    state = Adaptive(games.of(WARM_UP).calibration())
+    widths: list[list[float]] = []
+    for day in games.after(WARM_UP).days():
+        for place in range(len(day.game_ids)):
+            over = slice(0, place // 2)
+            now = state.update(replace(day, game_ids=day.game_ids[over], residuals=day.residuals[over]))
+            widths.append([(now if place > 1 else state).half_width(alpha) for alpha in ALPHAS])
+        state = state.update(day)
+    return np.array(widths)
+
+
 METHODS: dict[str, Method] = {
     "last season": last_season,
     **{f"rolling {window}": rolling(Rolling(), window) for window in (600, 1300, 2600)},
@@ -156,6 +170,7 @@ METHODS: dict[str, Method] = {
     **{f"tracker {step}": tracker(step) for step in (0.01, 0.02, 0.04, 0.08)},
     **{f"integrator {bound}": rolling(Integrator(bound)) for bound in (4.5, 5.5, 6.5, 8.0)},
     "integrator 5.5, 2600": rolling(Integrator(), 2600),
+    "integrator 5.5, night": within_night,
 }
 CHOSEN = "integrator 5.5"
 ROW = "{:22} {:>11} {:>11} {:>8} {:>7} {:>9} {:>7} {:>7} {:>7}"

@@ -148,12 +148,12 @@ def refresh_dejavu(as_of: date | None = None) -> dict[str, object]:
 
 
 @flow(name="retrain", retries=1, retry_delay_seconds=600)
-def retrain(as_of: date | None = None) -> dict[str, object]:
-    """Everything fitted anew, as challenger, when enough games are new."""
+def retrain(as_of: date | None = None, on_drift: bool = False) -> dict[str, object]:
+    """Everything fitted anew, as challenger, when enough games are new; ``on_drift``: only when errors have drifted."""
     from flows.renew import retrain as run
     from flows.slate import league_today
 
-    made = run(get_settings(), as_of=as_of or league_today())
+    made = run(get_settings(), as_of=as_of or league_today(), on_drift=on_drift)
     get_run_logger().info(made.line())
     return made.to_json()
 

@@ -11,9 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flows.shadow import SHADOW_MINUTES, Models, shadow
+from models.adaptive import WINDOW
+from models.alarms import TICKET_RUN_LENGTH, coverage_detector, tolerated_rate
 from models.clock import OFFICIAL_MINUTE
 from models.probation import Probation, ratio
-from monitoring.evidence import TICKET_RUN_LENGTH, coverage_log_evidence, null_miss_rate
 from services.settings import Settings
 from services.store import Duel, ModelVersion, Promotion, Store
 
@@ -123,7 +124,7 @@ def _coverage(
     rate = 1.0 - sum(misses) / n
     found = {"n": n, "coverage": rate}
     # As the alert on the running service has it, which ends with its ticket.
-    evidence = coverage_log_evidence(misses, alpha, null_miss_rate(alpha, 1300))
+    evidence = coverage_detector(alpha, tolerated_rate(alpha, WINDOW)).after(misses).log_evidence
     if evidence is not None and evidence >= log(TICKET_RUN_LENGTH):
         return f"coverage {rate:.1%} of {n} games: the coverage alarm fires", found
     if n >= settings.coverage_min_games and abs(rate - (1.0 - alpha)) * 100.0 >= settings.coverage_off_points:

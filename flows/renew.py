@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from bentos.answering import code_version
 from flows import wiring
 from flows.champion import CHALLENGER, CHAMPION, deciding, keep_version, pointed, reconcile
+from flows.drift import drift_of
 from flows.train import history, register
 from models.adaptive import Ledger
 from models.bundle import write_bundle
@@ -76,9 +77,10 @@ def refresh_dejavu(settings: Settings, *, as_of: date) -> Renewed:
     return Renewed(version.version, made.games_added, "")
 
 
-def retrain(settings: Settings, *, as_of: date, progress: Progress | None = None) -> Renewed:
+def retrain(settings: Settings, *, as_of: date, on_drift: bool = False, progress: Progress | None = None) -> Renewed:
     """Everything fitted anew on the games before ``as_of``, as challenger; nothing while another is on trial or while
-    fewer than ``retrain_min_games`` games are new since the champion's line was trained.
+    fewer than ``retrain_min_games`` games are new since the last training. ``on_drift``: only when the champion's
+    errors have drifted.
 
     Raises NoHistory, RegistryError, StoreError, TrainingError, LifecycleBusy.
     """
@@ -89,19 +91,25 @@ def retrain(settings: Settings, *, as_of: date, progress: Progress | None = None
             if (busy := _on_trial(registry)) is not None:
                 return busy
             champion = registry.fetch(CHAMPION)
+            known = keep_version(store, champion.version, champion.ensemble, "found", None)
+            found = drift_of(store, registry, settings, known) if on_drift else None
+            if found is not None and not found.alarms:
+                return Renewed(None, 0, found.line())
             games = history(store, settings, as_of)
-            since = _trained_through(store, registry, champion.version.version, champion.ensemble)
-            fresh = len(games) - len(games.before(since))
+            since = _last_training(store, registry)
+            fresh = len(games) - len(games.before(since + timedelta(days=1)))
             needed = settings.retrain_min_games
             if fresh < needed:
-                return Renewed(None, fresh, f"{fresh} games are new since {since}, {needed} needed to train again")
+                why = f"{fresh} games are new since {since}, {needed} needed to train again"
+                return Renewed(None, fresh, f"{found.line()}; {why}" if found is not None else why)
         # Minutes of work, and nothing is decided meanwhile: others may.
         result = train(games, TrainingSpec(as_of=as_of), progress)
         ensemble = replace(result.ensemble, ledgers=_carried(champion.ensemble, result.ensemble))
         with deciding(store):
             if (busy := _on_trial(registry)) is not None:
                 return busy
-            version = register(registry, replace(result, ensemble=ensemble), settings, data=games)
+            asked = {"asked_by": found.line() if found is not None else "schedule"}
+            version = register(registry, replace(result, ensemble=ensemble), settings, data=games, tags=asked)
             keep_version(store, version, ensemble, "trained", champion.version.version)
             registry.set_alias(CHALLENGER, version.version)
     return Renewed(version.version, fresh, "")
@@ -114,11 +122,11 @@ def _on_trial(registry: Registry) -> Renewed | None:
     return Renewed(None, 0, f"challenger {challenger.version} is on trial: one at a time")
 
 
-def _trained_through(store: Store, registry: Registry, version: str, ensemble: Ensemble) -> date:
-    """The newest date the champion's line was fitted or calibrated on when it was trained."""
-    line = store.model_history(registry.model_name, ensemble.lineage)
-    known = [one.trained_through for one in line] or [ensemble.trained_through]
-    return min(known)
+def _last_training(store: Store, registry: Registry) -> date:
+    """The newest date that any training has fitted or calibrated on, whatever became of its model."""
+    versions = store.model_history(registry.model_name)
+    trained = [one.trained_through for one in versions if one.kind == "trained"]
+    return max(trained) if trained else min(one.trained_through for one in versions)
 
 
 def _carried(champion: Ensemble, fresh: Ensemble) -> dict[int, Ledger]:

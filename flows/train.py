@@ -125,8 +125,16 @@ def beats_persistence(figures: Mapping[str, float]) -> bool:
     return figures["skill_squared"] > 0.0
 
 
-def register(registry: Registry, result: TrainingResult, settings: Settings, *, data: History | None = None) -> Version:
-    """Writes the bundle and logs parameters, metrics, plots, card and the version to MLflow; ``data`` are the games."""
+def register(
+    registry: Registry,
+    result: TrainingResult,
+    settings: Settings,
+    *,
+    data: History | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Version:
+    """Writes the bundle and logs parameters, metrics, plots, card and the version with ``tags`` to MLflow; ``data`` are
+    the games."""
     digest = data.digest if data is not None else None
     source = settings.league_source
     with tempfile.TemporaryDirectory(prefix="halftime-bundle-") as folder:
@@ -141,7 +149,9 @@ def register(registry: Registry, result: TrainingResult, settings: Settings, *, 
             params=_flat(result.spec.as_dict()),
             metrics=result.figures,
             artifacts=render_plots(result.plots, f"{source} games before {result.spec.as_of}"),
-            tags={"code_version": code_version(), "kind": "trained"} | ({"data_digest": digest} if digest else {}),
+            tags={"code_version": code_version(), "kind": "trained"}
+            | ({"data_digest": digest} if digest else {})
+            | dict(tags or {}),
             card=model_card(
                 result.ensemble,
                 kind="trained",

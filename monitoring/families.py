@@ -11,12 +11,13 @@ from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from monitoring.evidence import coverage_estimate, coverage_log_evidence, null_miss_rate
+from models.alarms import coverage_detector, tolerated_rate
+from monitoring.evidence import coverage_estimate
 from monitoring.rows import Facts, MinuteRow, ModelFigures
 from monitoring.streams import StreamFacts
 
 MIN_GAMES = 20
-# The calibration set of a champion trained on full seasons; a smaller one needs a wider tolerance (null_miss_rate).
+# The calibration set of a champion trained on full seasons; a smaller one needs a wider tolerance (tolerated_rate).
 CALIBRATION_GAMES = 1000
 ERROR_BUCKETS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30)
 Labels = TypeVar("Labels", bound=tuple[str, ...])
@@ -114,7 +115,9 @@ def _model_values(model: ModelFigures) -> dict[str, float]:
     n = len(model.misses)
     values: dict[str, float] = {"halftime_settled_games": float(n)}
     # Meaningful from the first game, for it weighs how little is known.
-    evidence = coverage_log_evidence(model.misses, model.alpha, null_miss_rate(model.alpha, CALIBRATION_GAMES))
+    evidence = (
+        coverage_detector(model.alpha, tolerated_rate(model.alpha, CALIBRATION_GAMES)).after(model.misses).log_evidence
+    )
     if evidence is not None:
         values["halftime_coverage_log_evidence"] = evidence
     coverage = coverage_estimate(n - sum(model.misses), n)

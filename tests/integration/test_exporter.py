@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
+from models.alarms import coverage_detector, tolerated_rate
 from models.game import Status
-from monitoring.evidence import coverage_log_evidence, null_miss_rate
 from monitoring.exporter import make_registry, serve
 from monitoring.families import CALIBRATION_GAMES
 from monitoring.streams import open_redis
@@ -181,7 +181,7 @@ def test_the_alarms_evidence_goes_on_when_a_night_recalibrates(store: Store, reg
         version, digest = ("3", "ab" * 32) if number % 2 else ("4", "cd" * 32)
         add_forecast(store, number, model_version=version, model_digest=digest)
         add_outcome(store, number, 30)
-    wanted = coverage_log_evidence((True,) * 12, 0.05, null_miss_rate(0.05, CALIBRATION_GAMES))
+    wanted = coverage_detector(0.05, tolerated_rate(0.05, CALIBRATION_GAMES)).after((True,) * 12).log_evidence
     labels = {"source": "recorded", "lineage": LINE, "level": "0.95"}
     assert value(samples(registry), "halftime_coverage_log_evidence", **labels) == pytest.approx(wanted)
 

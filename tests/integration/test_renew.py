@@ -18,11 +18,13 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows import wiring
 from flows.champion import CHALLENGER, CHAMPION, pointed
+from flows.drift import drift_of
+from flows.recalibrate import recalibrate
 from flows.renew import refresh_dejavu, retrain
 from flows.zombies import close_zombies
 from services.history import simulated_games
 from services.store import Store, game_rows
-from tests.support.lifecycle_world import begin, honest, lifecycle_settings
+from tests.support.lifecycle_world import begin, honest, lifecycle_settings, night_of, play, served
 
 AS_OF = date(2023, 2, 3)
 
@@ -76,6 +78,51 @@ def test_everything_is_trained_anew_only_when_enough_games_are_new(
     assert made.version == challenger.version
     assert len(challenger.tags["data_digest"]) == 16
     assert registry.get(CHAMPION).version == "1"
+
+
+def test_drift_asks_for_a_training_and_only_while_enough_games_are_new(
+    store: Store, database_url: str, mlflow_url: str, tmp_path: Path, league: pd.DataFrame
+) -> None:
+    settings = lifecycle_settings(database_url, mlflow_url, tmp_path, retrain_min_games=300)
+    begin(settings, store, honest())
+    load(store, league)
+    model = served(settings, store)
+    for number in range(4):
+        play(settings, store, model, number)
+    calm = retrain(settings, as_of=AS_OF, on_drift=True)
+    assert calm.version is None
+    assert calm.why.startswith("no drift in 24 games (most evidence: ")
+    for number in range(4, 12):
+        play(settings, store, model, number, shift=9)
+    few = retrain(settings.model_copy(update={"retrain_min_games": 100_000}), as_of=AS_OF, on_drift=True)
+    assert few.version is None
+    assert few.why.startswith("drift: high errors of 72 games (evidence ")
+    assert few.why.endswith("100000 needed to train again")
+    made = retrain(settings, as_of=AS_OF, on_drift=True)
+    challenger = pointed(wiring.registry(settings), CHALLENGER)
+    assert challenger is not None
+    assert made.version == challenger.version
+    assert challenger.tags["asked_by"].startswith("drift: high errors of 72 games")
+    wiring.registry(settings).delete_alias(CHALLENGER)
+    again = retrain(settings, as_of=AS_OF, on_drift=True)
+    assert (again.version, again.games) == (None, 0), "the same drift does not train again"
+
+
+def test_drift_is_looked_for_in_the_whole_line_and_up_to_a_date(
+    store: Store, database_url: str, mlflow_url: str, tmp_path: Path
+) -> None:
+    settings = lifecycle_settings(database_url, mlflow_url, tmp_path)
+    begin(settings, store, honest())
+    for number in range(10):
+        play(settings, store, served(settings, store), number, shift=12)
+        recalibrate(settings, league_date=night_of(number))
+    registry = wiring.registry(settings)
+    champion = store.model_version(settings.model_name, registry.get(CHAMPION).version)
+    assert champion is not None
+    assert champion.version == "11"
+    found = drift_of(store, registry, settings, champion)
+    assert (found.games, "high" in found.alarms) == (60, True), "recalibrated away for intervals, not for points"
+    assert drift_of(store, registry, settings, champion, upto=night_of(0)).games == 6
 
 
 @pytest.fixture(scope="module")

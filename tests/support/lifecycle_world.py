@@ -74,9 +74,16 @@ def begin(settings: Settings, store: Store, champion: Ensemble, challenger: Ense
 
 
 def play(
-    settings: Settings, store: Store, model: ServedModel, night: int, games: int = 6, state: str = "final"
+    settings: Settings,
+    store: Store,
+    model: ServedModel,
+    night: int,
+    games: int = 6,
+    state: str = "final",
+    shift: int = 0,
 ) -> list[str]:
-    """Forecasts and settles ``games`` games of the league date ``night`` days after the first; their ids."""
+    """Forecasts and settles ``games`` games of the league date ``night`` days after the first; their ids. Outcomes are
+    moved by ``shift`` points."""
     day, walks = FIRST_NIGHT + timedelta(days=night), small_history(games, seed=1000 + night)
     ids = []
     for place in range(games):
@@ -95,7 +102,7 @@ def play(
             given = answer(model, request, request_id=request_id, prediction_id=prediction_id, now=now)
             row = ForecastRow(game_id, minute, 0, f"{night:02x}{place:02x}" * 8, path[minute], now)
             store.record_forecast(PredictionRow.from_json(prediction_row(request, given)), row)
-        store.record_actual(game_id, path[24], state=state, source="test")
+        store.record_actual(game_id, path[24] + shift, state=state, source="test")
         store.settle(game_id)
     return ids
 

@@ -10,11 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring.evidence import (
-    TICKET_RUN_LENGTH,
     EvidenceError,
     coverage_estimate,
-    coverage_log_evidence,
-    null_miss_rate,
     percentile,
     skill_estimate,
 )
@@ -83,55 +80,3 @@ def test_unpaired_or_infinite_errors_are_refused() -> None:
 def test_percentile_of_nothing_is_none() -> None:
     assert percentile([], 0.5) is None
     assert percentile([1.0, 3.0], 0.5) == 2.0
-
-
-def test_null_rate_widens_for_a_small_calibration_set() -> None:
-    assert null_miss_rate(0.05, 1000) == pytest.approx(0.0638, abs=1e-4)
-    assert null_miss_rate(0.05, 300) == pytest.approx(0.0752, abs=1e-4)
-
-
-def test_evidence_of_one_miss_is_the_mean_likelihood_ratio() -> None:
-    found = coverage_log_evidence([True], 0.05, 0.05)
-    assert found is not None
-    assert math.exp(found) == pytest.approx(np.mean([1.6, 2.0, 2.8, 4.0, 6.0]))
-
-
-def test_evidence_follows_the_recursion_of_the_detector() -> None:
-    misses = [False, True, False, True, True]
-    values = np.zeros(5)
-    for missed in misses:
-        rates = np.array([0.08, 0.10, 0.14, 0.20, 0.30])
-        values = (1 + values) * (rates / 0.05 if missed else (1 - rates) / 0.95)
-    found = coverage_log_evidence(misses, 0.05, 0.05)
-    assert found == pytest.approx(math.log(values.mean()))
-
-
-def test_no_games_or_no_alternative_give_no_evidence() -> None:
-    assert coverage_log_evidence([], 0.05, 0.05) is None
-    assert coverage_log_evidence([True], 0.05, 0.5) is None
-
-
-def test_a_thousand_misses_do_not_overflow() -> None:
-    found = coverage_log_evidence([True] * 1000, 0.05, 0.05)
-    assert found is not None
-    assert math.isfinite(found)
-
-
-def test_calibrated_seasons_rarely_alarm_and_broken_ones_do() -> None:
-    rng = np.random.default_rng(7)
-    threshold = math.log(TICKET_RUN_LENGTH)
-    calm = [_peak(rng.random(1230) < 0.05) for _ in range(40)]
-    broken = [_peak(rng.random(200) < 0.30) for _ in range(20)]
-    # 5.4% of calm seasons alarm by simulation: 40 seasons hold 7 or more with probability 0.004.
-    assert sum(peak >= threshold for peak in calm) <= 6
-    assert all(peak >= threshold for peak in broken)
-
-
-def _peak(misses: np.ndarray) -> float:
-    rates, values, peak = np.array([0.08, 0.10, 0.14, 0.20, 0.30]), np.zeros(5), 0.0
-    for missed in misses:
-        values = (1 + values) * (rates / 0.05 if missed else (1 - rates) / 0.95)
-        peak = max(peak, float(values.mean()))
-    full = coverage_log_evidence([bool(missed) for missed in misses], 0.05, 0.05)
-    assert full == pytest.approx(math.log(values.mean()))
-    return math.log(peak)

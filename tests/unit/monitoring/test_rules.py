@@ -13,7 +13,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 import monitoring
-from monitoring.evidence import NOTE_RUN_LENGTH, TICKET_RUN_LENGTH
+from models.alarms import NOTE_RUN_LENGTH, TICKET_RUN_LENGTH
 from monitoring.families import fact_families, stream_families
 from monitoring.rows import Facts, Waiting
 
