@@ -63,6 +63,7 @@ class Champion:
         self._retry_s = retry_s
         self._model: ServedModel | None = None
         self._trouble = "the model is still being loaded"
+        self._looked = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="champion", daemon=True)
 
@@ -117,9 +118,10 @@ class Champion:
             self._model = new
             return True
 
-    def start(self) -> None:
-        """Begin to load, and to look for a new champion."""
+    def start(self, wait_s: float = 0.0) -> None:
+        """Begin to load, and to look for a new champion; wait at most ``wait_s`` for the first look to end."""
         self._thread.start()
+        self._looked.wait(wait_s)
 
     def close(self) -> None:
         """Look no more."""
@@ -154,5 +156,6 @@ class Champion:
     def _run(self) -> None:
         while True:
             self.refresh()
+            self._looked.set()
             if self._stop.wait(self._retry_s if self._model is None else self._refresh_s):
                 return

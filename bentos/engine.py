@@ -63,12 +63,12 @@ class Engine:
             on_move=observe_move,
         )
 
-    def start(self) -> None:
-        """Load the model and drain the spool, both in threads of their own."""
+    def start(self, wait_s: float = 0.0) -> None:
+        """Load the model and drain the spool, both in threads of their own; wait at most ``wait_s`` for the model."""
         forget_dead_workers()
         code_version()
         self.spool.start()
-        self.champion.start()
+        self.champion.start(wait_s)
         self.follower.start()
 
     def close(self) -> None:

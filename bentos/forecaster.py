@@ -38,6 +38,7 @@ from services.telemetry import configure_logging
 THREADS = 16
 RETRY_AFTER_S = 2
 PR_SET_PDEATHSIG = 1
+FIRST_LOOK_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class Forecaster:
         configure_logging(get_settings().log_level)
         _no_access_log()
         self.engine = Engine(get_settings(), loader(get_settings()), finder(get_settings()), substitute(get_settings()))
-        self.engine.start()
+        # The workers share one socket: a worker that has no model yet must not take requests from those that have one.
+        self.engine.start(FIRST_LOOK_S)
 
     @bentoml.api(route="/predict", output_spec=Prediction)
     def predict(self, request: PredictRequest, /) -> Response:

@@ -1,4 +1,7 @@
-"""Bundles on this disk, by digest, and which one each alias last led to: what serves when MLflow does not."""
+"""Bundles on this disk, by digest, and which one each alias last led to: what serves when MLflow does not.
+
+Each night makes a version of some megabytes: copies that were not used for longest go, since MLflow has them all.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,12 +18,15 @@ from models.bundle import BundleError, load_bundle
 from models.ensemble import Ensemble
 from services.registry_http import DIGEST, Version
 
+KEPT = 30
+
 
 class BundleCache:
-    """A folder of verified bundles. Any number of processes may share it."""
+    """A folder of the ``kept`` verified bundles used last, and those that a name leads to. Any number of processes may
+    share it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, kept: int = KEPT) -> None:
+        self._folder, self._kept = folder, kept
 
     def place(self, digest: str) -> Path:
         """Where the bundle with this digest is, or would be."""
@@ -33,7 +40,10 @@ class BundleCache:
         if not folder.is_dir():
             return None
         try:
-            return load_bundle(folder, digest)
+            ensemble = load_bundle(folder, digest)
+            with suppress(OSError):  # a read-only copy, or one that another process has just let go
+                os.utime(folder)
+            return ensemble
         except BundleError:
             shutil.rmtree(folder, ignore_errors=True)
             return None
@@ -55,9 +65,18 @@ class BundleCache:
                 # Another process was quicker: its copy was verified by the same digest.
                 if not target.is_dir():
                     raise
+            self._let_go(digest)
             return ensemble
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    def _let_go(self, newest: str) -> None:
+        """Remove the copies used least lately; a process that still reads one takes it for broken and fetches it."""
+        named = {newest, *(version.digest for version in map(_version, self._folder.glob("*.json")) if version)}
+        copies = [path for path in self._folder.iterdir() if DIGEST.match(path.name) and path.name not in named]
+        ages = {path: path.stat().st_mtime for path in copies if path.exists()}
+        for path in sorted(ages, key=ages.__getitem__, reverse=True)[max(self._kept - len(named), 0) :]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def remember(self, name: str, version: Version) -> None:
         """Note that ``name`` (an alias or a version number) leads to ``version``, for when nobody can be asked."""
@@ -74,13 +93,18 @@ class BundleCache:
 
     def remembered(self, model_name: str, name: str) -> Version | None:
         """The version ``name`` last led to; None when it never did or the note cannot be read."""
-        try:
-            values = json.loads(self._pointer(model_name, name).read_text())
-            version = Version(**{**values, "aliases": tuple(values["aliases"])})
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-        return version if DIGEST.match(version.digest) else None
+        return _version(self._pointer(model_name, name))
 
     def _pointer(self, model_name: str, name: str) -> Path:
         plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{model_name}.{name}")
         return self._folder / f"{plain}.json"
+
+
+def _version(pointer: Path) -> Version | None:
+    """What a note says; None when there is none or it cannot be read."""
+    try:
+        values = json.loads(pointer.read_text())
+        version = Version(**{**values, "aliases": tuple(values["aliases"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return version if DIGEST.match(version.digest) else None
