@@ -18,6 +18,7 @@ from uuid import uuid4
 import structlog
 
 from flows.lease import holder_name
+from models.alarm_streams import references
 from models.ensemble import Ensemble
 from services.registry import NoSuchVersion, Registry, Version
 from services.store import ModelVersion, NewPromotion, Promotion, Store
@@ -74,6 +75,7 @@ def keep_version(store: Store, version: Version, ensemble: Ensemble, kind: Kind,
         trained_through=ensemble.trained_through,
         ratings_as_of=ensemble.ratings_as_of,
         calibration_id=ensemble.calibration_id,
+        reference=references(ensemble),
     )
     store.record_version(row)
     return row

@@ -23,9 +23,9 @@ from flows.promote import newest_of
 from models.bundle import write_bundle
 from models.card import model_card
 from models.ensemble import Ensemble
-from models.recalibration import LATE_DAYS, SettledGame, TooFewSettled, known_games
+from models.recalibration import LATE_DAYS, TooFewSettled, known_games
 from models.recalibration import recalibrate as roll
-from models.settlement import OutcomeState
+from models.settlement import OutcomeState, SettledGame
 from services.registry import LoadedBundle, Registry, RegistryUnavailable, Version
 from services.settings import Settings
 from services.store import NightGame, Store

@@ -92,7 +92,7 @@ def retrain(settings: Settings, *, as_of: date, on_drift: bool = False, progress
                 return busy
             champion = registry.fetch(CHAMPION)
             known = keep_version(store, champion.version, champion.ensemble, "found", None)
-            found = drift_of(store, registry, settings, known) if on_drift else None
+            found = drift_of(store, settings, known) if on_drift else None
             if found is not None and not found.alarms:
                 return Renewed(None, 0, found.line())
             games = history(store, settings, as_of)

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ SEASON = 1_230
 TICKET_RUN_LENGTH = 10.0 * SEASON
 """Games between two false alarms of one stream, at least, on average: ten seasons."""
 NOTE_RUN_LENGTH = 2.0 * SEASON
+TICKET_THRESHOLD = math.log(TICKET_RUN_LENGTH)
+"""ln of the evidence at which a stream that is watched by itself is an alarm."""
 
 # Alternatives as multiples of a small rate: .08, .10, .14, .20 and .30 for .05; and as steps above a large one.
 MULTIPLES = (1.6, 2.0, 2.8, 4.0, 6.0)
@@ -67,6 +70,24 @@ class Detector:
             n += 1
         return replace(self, logs=None if logs is None else tuple(logs.tolist()), n=n)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values fit for JSON; ``from_dict`` reads them."""
+        logs = None if self.logs is None else list(self.logs)
+        return {"null": self.null, "rates": list(self.rates), "logs": logs, "n": self.n}
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Detector:
+        """The detector that ``as_dict`` gave. Raises ValueError, also for rates and logarithms that do not belong
+        together."""
+        try:
+            rates, logs = tuple(map(float, body["rates"])), body["logs"]
+            found = cls(float(body["null"]), rates, None if logs is None else tuple(map(float, logs)), int(body["n"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an alarm's state: {error!r}") from error
+        if found.logs is not None and len(found.logs) != len(rates):
+            raise ValueError(f"an alarm's state has {len(rates)} rates and {len(found.logs)} logarithms")
+        return found
+
     @property
     def log_evidence(self) -> float | None:
         """ln M; None before the first game or when there is nothing to bet on."""
@@ -97,44 +118,18 @@ class Reference:
         share = float(np.clip((residuals > 0).mean(), 0.02, 0.98))
         return cls(conformal_quantile(sizes, 0.05), conformal_quantile(sizes, 0.5), share, len(residuals))
 
-
-@dataclass(frozen=True)
-class Drift:
-    """Four streams of a line of models' errors: too many ``large`` ones, too many above the ``typical`` size, too many
-    outcomes above the point (``high``) or below it (``low``)."""
-
-    detectors: Mapping[str, Detector] = field(default_factory=dict)
-
-    @classmethod
-    def begin(cls, reference: Reference) -> Drift:
-        """Before the first game."""
-        n, high, low = reference.n, reference.high, 1.0 - reference.high
-        return cls(
-            {
-                "large": Detector.above(tolerated_rate(0.05, n), (0.05 * factor for factor in MULTIPLES)),
-                "typical": Detector.above(tolerated_rate(0.5, n), (0.5 + step for step in STEPS)),
-                "high": Detector.above(tolerated_rate(high, n), (high + step for step in STEPS)),
-                "low": Detector.above(tolerated_rate(low, n), (low + step for step in STEPS)),
-            }
-        )
-
-    def after(self, reference: Reference, error: float) -> Drift:
-        """After one more game: ``error`` is actual minus point, ``reference`` that of what was known of the game."""
-        happened = {
-            "large": abs(error) > reference.large,
-            "typical": abs(error) > reference.typical,
-            "high": error > 0.0,
-            "low": error < 0.0,
+    def detectors(self) -> dict[str, Detector]:
+        """The four streams of drift before the first game: too many ``large`` errors, too many above the ``typical``
+        size, too many outcomes above the point (``high``) or below it (``low``)."""
+        low = 1.0 - self.high
+        return {
+            "large": Detector.above(tolerated_rate(0.05, self.n), (0.05 * factor for factor in MULTIPLES)),
+            "typical": Detector.above(tolerated_rate(0.5, self.n), (0.5 + step for step in STEPS)),
+            "high": Detector.above(tolerated_rate(self.high, self.n), (self.high + step for step in STEPS)),
+            "low": Detector.above(tolerated_rate(low, self.n), (low + step for step in STEPS)),
         }
-        return Drift({name: stream.after([happened[name]]) for name, stream in self.detectors.items()})
 
-    @property
-    def log_evidence(self) -> dict[str, float]:
-        """ln M by stream, 0 before the first game."""
-        return {name: stream.log_evidence or 0.0 for name, stream in self.detectors.items()}
 
-    @property
-    def threshold(self) -> float:
-        """ln of the evidence at which one of the streams is an alarm, so that all together keep the ticket's run
-        length."""
-        return math.log(TICKET_RUN_LENGTH * max(len(self.detectors), 1))
+DRIFT_THRESHOLD = math.log(4.0 * TICKET_RUN_LENGTH)
+"""ln of the evidence at which one of the four streams of drift is an alarm: together they keep the ticket's run
+length."""

@@ -20,6 +20,7 @@ from models.ensemble import Ensemble
 from models.forecast import checked_pattern, persistence
 from models.history import Result
 from models.ratings import season_of
+from models.settlement import SettledGame
 from models.shape import pit_ends
 
 MINIMUM_GAMES = 5
@@ -40,20 +41,6 @@ class TooFewSettled(RecalibrationError):
             f"{found} newly settled games, at least {minimum} needed: keep the present calibration until "
             f"{minimum - found} more are settled"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class SettledGame:
-    """A forecast that has been answered: ``pattern`` is margin(1)..margin(minute), ``actual`` the margin at the half,
-    ``rating`` the expected final margin the forecast used, None when it used none; ``possession`` who had the ball."""
-
-    game_id: str
-    date: date
-    pattern: tuple[float, ...]
-    minute: int
-    rating: float | None
-    actual: float
-    possession: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ at the end of the game. A later correction appends a revision; nothing is rewrit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 from models.game import HALFTIME_S, Snapshot, Status, half_over, halftime_score
@@ -42,6 +43,20 @@ class Settled:
     error: float
     covered: bool
     persistence_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class SettledGame:
+    """A forecast that has been answered: ``pattern`` is margin(1)..margin(minute), ``actual`` the margin at the half,
+    ``rating`` the expected final margin the forecast used, None when it used none; ``possession`` who had the ball."""
+
+    game_id: str
+    date: date
+    pattern: tuple[float, ...]
+    minute: int
+    rating: float | None
+    actual: float
+    possession: int = 0
 
 
 def outcome(snapshot: Snapshot) -> Outcome | None:

@@ -50,6 +50,7 @@ from services.schema import (
     settlements,
     ticks,
 )
+from services.store_alarms import read_alarms
 from services.store_shadows import SHADOW_REQUEST
 
 # A game of which nothing was seen for this long is over or given up, whatever its last snapshot says.
@@ -87,6 +88,7 @@ def read_facts(engine: Engine) -> Facts:
             models=_models(connection),
             minutes=_minutes(connection),
             newest_versions=_newest_versions(connection),
+            alarms=tuple(read_alarms(connection)),
         )
 
 

@@ -6,19 +6,18 @@ MIN_GAMES settled games is absent, not 0: an alert on it cannot fire at a cold s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from models.alarms import coverage_detector, tolerated_rate
+from monitoring.alarm_families import alarm_families, level_of
 from monitoring.evidence import coverage_estimate
 from monitoring.rows import Facts, MinuteRow, ModelFigures
 from monitoring.streams import StreamFacts
 
 MIN_GAMES = 20
-# The calibration set of a champion trained on full seasons; a smaller one needs a wider tolerance (tolerated_rate).
-CALIBRATION_GAMES = 1000
 ERROR_BUCKETS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30)
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 MODEL_LABELS = ("source", "lineage", "level")
@@ -47,10 +46,11 @@ def fact_families(facts: Facts) -> Iterator[Metric]:
     yield from model_families(facts.models)
     yield lineage_family(facts.newest_versions)
     yield from minute_families(facts.minutes)
+    yield from alarm_families(facts.alarms)
 
 
 def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
-    """Coverage, width, error and alarm evidence of each line of models at each level."""
+    """Coverage, width and error of each line of models at each level."""
     texts = {
         "halftime_settled_games": "Settled official forecasts",
         "nba_conformal_coverage": "Share of intervals that held the outcome",
@@ -59,15 +59,16 @@ def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
         "halftime_interval_mean_width_points": "Mean width of the intervals",
         "halftime_mae_points": "Mean absolute error",
         "halftime_mae_persistence_points": "Mean absolute error of persistence on the same games",
+        "halftime_rmse_points": "Root of the mean squared error",
+        "halftime_rmse_persistence_points": "The same of persistence on the same games",
         "halftime_skill": "1 - MSE / MSE of persistence on the same games",
-        "halftime_coverage_log_evidence": "ln of the e-detector against a miss rate above nominal",
     }
     families = {name: GaugeMetricFamily(name, text, labels=MODEL_LABELS) for name, text in texts.items()}
     errors = HistogramMetricFamily(
         "nba_prediction_error_points", "Absolute errors of settled official forecasts", labels=MODEL_LABELS
     )
     for model in models:
-        labels = (model.source, model.lineage, _level(model.alpha))
+        labels = (model.source, model.lineage, level_of(model.alpha))
         for name, value in _model_values(model).items():
             families[name].add_metric(labels, value)
         sizes = [abs(error) for error in model.errors]
@@ -98,7 +99,7 @@ def minute_families(minutes: Mapping[tuple[str, str, float], Sequence[MinuteRow]
     families = {field: GaugeMetricFamily(name, text, labels=MINUTE_LABELS) for field, (name, text) in texts.items()}
     for (source, lineage, alpha), rows in sorted(minutes.items()):
         for row in rows:
-            labels = (source, lineage, _level(alpha), str(row.minute))
+            labels = (source, lineage, level_of(alpha), str(row.minute))
             settled.add_metric(labels, float(row.settled))
             for field, family in families.items():
                 value = getattr(row, field)
@@ -107,19 +108,9 @@ def minute_families(minutes: Mapping[tuple[str, str, float], Sequence[MinuteRow]
     yield from (settled, *families.values())
 
 
-def _level(alpha: float) -> str:
-    return f"{round(1 - alpha, 6):g}"
-
-
 def _model_values(model: ModelFigures) -> dict[str, float]:
     n = len(model.misses)
     values: dict[str, float] = {"halftime_settled_games": float(n)}
-    # Meaningful from the first game, for it weighs how little is known.
-    evidence = (
-        coverage_detector(model.alpha, tolerated_rate(model.alpha, CALIBRATION_GAMES)).after(model.misses).log_evidence
-    )
-    if evidence is not None:
-        values["halftime_coverage_log_evidence"] = evidence
     coverage = coverage_estimate(n - sum(model.misses), n)
     if n < MIN_GAMES or coverage is None:
         return values
@@ -131,6 +122,8 @@ def _model_values(model: ModelFigures) -> dict[str, float]:
         "halftime_interval_mean_width_points": _mean(model.widths),
         "halftime_mae_points": _mean(map(abs, model.errors)),
         "halftime_mae_persistence_points": _mean(map(abs, model.persistence_errors)),
+        "halftime_rmse_points": math.sqrt(squared),
+        "halftime_rmse_persistence_points": math.sqrt(baseline),
     }
     if baseline > 0:
         values["halftime_skill"] = 1 - squared / baseline

@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from services.store_alarms import AlarmState
+
 
 @dataclass(frozen=True, slots=True)
 class GameRow:
@@ -142,3 +144,5 @@ class Facts:
     """(source, lineage, alpha) -> figures by minute, over the newest 30 days on which games were decided."""
     newest_versions: dict[tuple[str, str], str]
     """(source, lineage) -> the version that made the newest forecast of the platform's own, of any minute."""
+    alarms: tuple[AlarmState, ...] = ()
+    """The alarms that moved in the last 60 days."""

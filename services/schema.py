@@ -279,6 +279,7 @@ registered_versions = Table(
     Column("ratings_as_of", Date),
     _text("calibration_id"),
     _now("registered_at"),
+    Column("reference", JSONB),
     PrimaryKeyConstraint("model_name", "version", name="registered_versions_pkey"),
     UniqueConstraint("model_name", "digest", name="registered_versions_digest_key"),
     Index("registered_versions_lineage_idx", "model_name", "lineage"),
@@ -315,11 +316,14 @@ calibrations = Table(
 alarm_states = Table(
     "alarm_states",
     metadata,
-    _text("name"),
-    _text("subject"),
+    _text("source"),
+    _text("lineage"),
+    Column("alpha", Double, nullable=False),
+    _text("alarm"),
+    _text("kind"),
     Column("state", JSONB, nullable=False),
     _now("updated_at"),
-    PrimaryKeyConstraint("name", "subject", name="alarm_states_pkey"),
+    PrimaryKeyConstraint("source", "lineage", "alpha", "alarm", "kind", name="alarm_states_pkey"),
 )
 
 leases = Table(

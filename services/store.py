@@ -20,6 +20,7 @@ from services.database import (
     transaction,
 )
 from services.game_rows import GameRow, UpsertCounts, game_rows
+from services.store_alarms import AlarmState, AlarmStore
 from services.store_calibrations import CalibrationGame, CalibrationStore
 from services.store_forecasts import ForecastStore
 from services.store_games import GameStore
@@ -43,6 +44,7 @@ from services.store_upkeep import LeaseStore, Report, UpkeepStore
 __all__ = [
     "Actual",
     "ActualResult",
+    "AlarmState",
     "CalibrationGame",
     "ConflictingActual",
     "DatabaseNotReady",
@@ -77,6 +79,7 @@ class Store(
     TickStore,
     ForecastStore,
     OutcomeStore,
+    AlarmStore,
     CalibrationStore,
     NightStore,
     LifecycleStore,

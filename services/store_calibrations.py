@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from models.recalibration import SettledGame
+from models.settlement import SettledGame
 from services.answer import possession_sign
 from services.database import transaction
 from services.schema import calibrations

@@ -24,7 +24,8 @@ Decider = Literal["rule", "person"]
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
     """A registered version. ``lineage`` names the components its points are made of, which recalibration keeps;
-    ``parent_version`` is what it was made from, None for one trained from games alone."""
+    ``parent_version`` is what it was made from, None for one trained from games alone; ``reference`` how it erred on
+    games that fitted nothing (models.alarm_streams), None when that is not known."""
 
     model_name: str
     version: str
@@ -36,6 +37,7 @@ class ModelVersion:
     ratings_as_of: date | None
     calibration_id: str
     registered_at: datetime | None = None
+    reference: dict[str, dict[str, Any]] | None = None
 
     @property
     def has_seen(self) -> date:

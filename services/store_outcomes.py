@@ -13,6 +13,7 @@ from models.clock import OFFICIAL_MINUTE
 from models.settlement import OutcomeState, settle
 from services.database import RowRefused, UnknownGame, transaction
 from services.schema import actuals, games, settlements
+from services.store_alarms import lock_alarms, move_alarms
 from services.store_rows import Actual, ActualResult, Outcome, Settlement
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class OutcomeStore:
 
     def settle(self, game_id: str) -> list[Settlement]:
         """Settle the standing forecasts of a game, of every minute, against its standing outcome; the champion's new
-        settlements. A challenger's shadows are settled beside them.
+        settlements. A challenger's shadows are settled beside them, and the alarms move.
 
         A forecast is settled once for an outcome's value: provisional turning final adds nothing, another margin does,
         and the newest settlement stands. Empty when there is no outcome yet or nothing new. Raises UnknownGame.
@@ -137,8 +138,10 @@ class OutcomeStore:
             rows = connection.execute(_UNSETTLED, {"game_id": game_id, "margin": actual.margin}).all()
             if not rows:
                 return []
+            lock_alarms(connection)
             statement = insert(settlements).on_conflict_do_nothing().returning(settlements.c.id)
             new = connection.execute(statement, [_settled(row, actual) for row in rows]).scalars().all()
+            move_alarms(connection, new)
             query = text(f"{_SETTLEMENTS} WHERE s.settlement_id = ANY(:ids) ORDER BY f.minute")
             found = connection.execute(query, {"ids": list(new)})
             return [Settlement(**row) for row in found.mappings()]

@@ -1,4 +1,4 @@
-"""Upkeep: leases, reports, alarm states and the figures of each model version."""
+"""Upkeep: leases, reports and the figures of each model version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from services.database import dump_json, transaction
-from services.schema import alarm_states, model_performance, reports
+from services.schema import model_performance, reports
 
 # The database's clock decides. The holder that asks again in time keeps its epoch; whoever takes an expired lease gets
 # the next one, so an old holder can be told from a new one even when both have the same name.
@@ -78,7 +78,7 @@ class LeaseStore:
 
 
 class UpkeepStore:
-    """The part of the store that keeps ``reports``, ``alarm_states`` and ``model_performance``."""
+    """The part of the store that keeps ``reports`` and ``model_performance``."""
 
     engine: Engine
 
@@ -148,20 +148,3 @@ class UpkeepStore:
         with transaction(self.engine) as connection:
             found = connection.execute(query.order_by(model_performance.c.as_of.desc(), model_performance.c.id.desc()))
             return [dict(row) for row in found.mappings()]
-
-    def put_alarm_state(self, name: str, subject: str, state: Mapping[str, Any]) -> None:
-        """Keep an alarm's state; it can always be computed again from the settlements."""
-        statement = insert(alarm_states).values(name=name, subject=subject, state=dict(state))
-        statement = statement.on_conflict_do_update(
-            constraint="alarm_states_pkey",
-            set_={"state": statement.excluded.state, "updated_at": func.clock_timestamp()},
-        )
-        with transaction(self.engine) as connection:
-            connection.execute(statement)
-
-    def alarm_state(self, name: str, subject: str) -> dict[str, Any] | None:
-        """An alarm's state, or None."""
-        query = select(alarm_states.c.state).where(alarm_states.c.name == name, alarm_states.c.subject == subject)
-        with transaction(self.engine) as connection:
-            found = connection.execute(query).scalar_one_or_none()
-        return None if found is None else dict(found)

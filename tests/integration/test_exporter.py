@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
+from models.alarm_streams import CALIBRATION_GAMES
 from models.alarms import coverage_detector, tolerated_rate
 from models.game import Status
 from monitoring.exporter import make_registry, serve
-from monitoring.families import CALIBRATION_GAMES
 from monitoring.streams import open_redis
 from services.database import make_engine
 from services.settings import Settings

@@ -96,10 +96,3 @@ def test_figures_computed_again_replace_the_old_ones(store: Store) -> None:
     store.record_performance(**{**key, "as_of": date(2023, 2, 4)}, n=1, figures={"mae": 1.0})
     newest, oldest = store.performance("halftime", "night")
     assert (newest["as_of"], oldest["n"], oldest["figures"]) == (date(2023, 2, 4), 9, {"mae": 4.5})
-
-
-def test_an_alarm_state_is_kept(store: Store) -> None:
-    assert store.alarm_state("coverage", "halftime:1") is None
-    store.put_alarm_state("coverage", "halftime:1", {"evidence": 1.5})
-    store.put_alarm_state("coverage", "halftime:1", {"evidence": 2.5})
-    assert store.alarm_state("coverage", "halftime:1") == {"evidence": 2.5}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -11,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.alarms import (
+    DRIFT_THRESHOLD,
     SEASON,
     TICKET_RUN_LENGTH,
     Detector,
-    Drift,
     Reference,
     coverage_detector,
     tolerated_rate,
@@ -92,10 +93,14 @@ REFERENCE = Reference(large=1.96, typical=0.674, high=0.5, n=1300)
 
 def first_alarm(errors: np.ndarray) -> tuple[str, int] | None:
     """The stream that fires first, and after how many games."""
-    drift = Drift.begin(REFERENCE)
-    for place, error in enumerate(errors):
-        drift = drift.after(REFERENCE, float(error))
-        fired = [name for name, found in drift.log_evidence.items() if found >= drift.threshold]
+    states = REFERENCE.detectors()
+    happened = {
+        "large": abs(errors) > REFERENCE.large, "typical": abs(errors) > REFERENCE.typical, "high": errors > 0,
+        "low": errors < 0,
+    }  # fmt: skip
+    for place in range(len(errors)):
+        states = {name: state.after([bool(happened[name][place])]) for name, state in states.items()}
+        fired = [name for name, state in states.items() if (state.log_evidence or 0.0) >= DRIFT_THRESHOLD]
         if fired:
             return fired[0], place + 1
     return None
@@ -128,6 +133,20 @@ def test_wider_or_leaning_errors_are_seen_within_a_fifth_of_a_season(
 
 
 def test_before_the_first_game_there_is_no_evidence() -> None:
-    begun = Drift.begin(REFERENCE)
-    assert set(begun.log_evidence.values()) == {0.0}
-    assert begun.threshold == pytest.approx(math.log(4 * TICKET_RUN_LENGTH))
+    assert {state.log_evidence for state in REFERENCE.detectors().values()} == {None}
+    assert pytest.approx(math.log(4 * TICKET_RUN_LENGTH)) == DRIFT_THRESHOLD
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_a_state_survives_json(stream: list[bool]) -> None:
+    state = Detector.above(0.05, (0.08, 0.3)).after(stream)
+    assert Detector.from_dict(json.loads(json.dumps(state.as_dict()))) == state
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"null": 0.05, "rates": [0.1], "logs": [1.0, 2.0], "n": 1}, {"null": None, "rates": [], "logs": None, "n": 0}],
+)
+def test_what_is_no_state_is_refused(body: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="alarm's state"):
+        Detector.from_dict(body)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from models.calibration import Case
 from models.forecast import BadPattern
 from models.history import Result
-from models.recalibration import RecalibrationError, SettledGame, TooFewSettled, recalibrate
+from models.recalibration import RecalibrationError, TooFewSettled, recalibrate
+from models.settlement import SettledGame
 from tests.unit.models.builders import TEAMS, make_ensemble
 
 ENSEMBLE = make_ensemble()

@@ -45,14 +45,6 @@ def test_coverage_is_absent_below_the_minimum_and_present_from_it() -> None:
     assert enough["nba_conformal_coverage_lower"] < 1.0 == enough["nba_conformal_coverage_upper"]
 
 
-def test_evidence_is_there_from_the_first_game() -> None:
-    assert (
-        values(figures(1))["halftime_coverage_log_evidence"]
-        < 0
-        < values(figures(1, 1))["halftime_coverage_log_evidence"]
-    )
-
-
 def test_lines_levels_and_leagues_are_never_mixed() -> None:
     models = (
         figures(20),
