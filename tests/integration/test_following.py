@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -179,13 +178,10 @@ def test_a_running_forecaster_moves_within_five_seconds_of_a_settlement(
                 return {str(running.predict().json().get("calibration_id")) for _ in range(16)}
 
             until(lambda: cited() == {champion.model.ensemble.calibration_id}, 60)
-            delays = []
             for games in (1, 2, 3):
                 before = cited()
                 play(settings, store, champion.model, 0, games)
-                settled = time.monotonic()
-                until(lambda before=before: len(cited()) == 1 and cited() != before, 30)
-                delays.append(time.monotonic() - settled)
+                until(lambda before=before: len(cited()) == 1 and cited() != before, 5)
             assert follower(champion, store).follow()
             assert cited() == {champion.model.ensemble.calibration_id}
             facts = running.http.get("/model").json()
@@ -193,4 +189,3 @@ def test_a_running_forecaster_moves_within_five_seconds_of_a_settlement(
             answer = running.predict(request_id="moved").json()
             until(lambda: store.prediction(answer["prediction_id"]) is not None, 30)
             assert reproduce_prediction(settings, answer["prediction_id"]).equal
-    assert sorted(delays)[1] < 5.0, delays
