@@ -15,6 +15,7 @@ import structlog
 from flows.settling import Seen
 from models.game import completed_minutes, margins
 from services.broadcast import BroadcastUnavailable, Event, EventError, EventType
+from services.loop_metrics import PredictorMetrics
 from services.store import StandingForecast
 from services.ticks import Tick
 
@@ -32,8 +33,14 @@ class Publisher(Protocol):
 class Announcer:
     """Publishes each change once a process: scores and patterns when they differ from the last ones told."""
 
-    def __init__(self, publisher: Publisher, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: PredictorMetrics | None = None,
+    ) -> None:
         self._publisher, self._now = publisher, now
+        self._metrics = metrics or PredictorMetrics()
         self._told: dict[str, tuple[object, ...]] = {}
         self._patterns: dict[str, tuple[int, ...]] = {}
         self._forecasts: set[tuple[str, int, int]] = set()
@@ -68,28 +75,36 @@ class Announcer:
             self._publish("pattern", tick.game_id, {"minute": completed_minutes(snapshot), "margins": list(so_far)})
 
     def forecast(self, tick: Tick, forecast: StandingForecast) -> None:
-        """A forecast of any minute, or a revision of it."""
-        self._forecasts.add((tick.game_id, forecast.minute, forecast.revision))
-        self._publish("forecast", tick.game_id, forecast_data(forecast))
+        """A forecast of any minute, or a revision of it, committed just now."""
+        if self._tell(tick, forecast):
+            self._metrics.told(forecast.committed_at, self._now())
 
     def forecast_again(self, tick: Tick, forecast: StandingForecast) -> None:
         """A forecast committed earlier, told again once by a process that may have died before telling it."""
         if (tick.game_id, forecast.minute, forecast.revision) not in self._forecasts:
-            self.forecast(tick, forecast)
+            self._tell(tick, forecast)
+
+    def _tell(self, tick: Tick, forecast: StandingForecast) -> bool:
+        self._forecasts.add((tick.game_id, forecast.minute, forecast.revision))
+        return self._publish("forecast", tick.game_id, forecast_data(forecast))
 
     def settlement(self, tick: Tick, seen: Seen) -> None:
         """The halftime outcome and how the forecast did."""
+        self._metrics.settled(seen.settled)
         self._publish("settlement", tick.game_id, seen.event_data())
 
     def disposition(self, tick: Tick, disposition: str, reason: str) -> None:
         """A game that ended without a forecast."""
         self._publish("disposition", tick.game_id, {"disposition": disposition, "reason": reason})
 
-    def _publish(self, kind: EventType, game_id: str, data: dict[str, Any]) -> None:
+    def _publish(self, kind: EventType, game_id: str, data: dict[str, Any]) -> bool:
         try:
             self._publisher.publish(Event(type=kind, game_id=game_id, at=self._now(), data=data))
         except (BroadcastUnavailable, EventError) as error:
+            self._metrics.failed("not_told")
             log.warning("event not broadcast", type=kind, game_id=game_id, error=str(error))
+            return False
+        return True
 
 
 def forecast_data(forecast: StandingForecast) -> dict[str, Any]:

@@ -29,13 +29,7 @@ def run_deployed(settings: Settings, name: str, parameters: dict[str, Any], time
     """Runs ``name`` ("flow/deployment") now; the finished flow run. Raises DeploymentFailed, httpx.HTTPError."""
     with httpx.Client(base_url=settings.resolved_prefect_api_url, timeout=15.0) as client:
         api = _Api(client)
-        flow, deployment = name.split("/")
-        found = api.ask("GET", f"/deployments/name/{quote(flow)}/{quote(deployment)}", missing_ok=True)
-        if found is None:
-            raise DeploymentFailed(f"Prefect knows no deployment {name}: run `prefect deploy --all`")
-        # With a key of its own, a request sent twice makes one run.
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": str(uuid4())}
-        run_id = api.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"]
+        run_id = _created(api, name, parameters, str(uuid4()))
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             run: dict[str, Any] = api.ask("GET", f"/flow_runs/{run_id}")
@@ -46,6 +40,22 @@ def run_deployed(settings: Settings, name: str, parameters: dict[str, Any], time
                 raise DeploymentFailed(f"{name} ended {run['state_name']}: {message}; its log is in the Prefect UI")
             time.sleep(POLL_S)
     raise DeploymentFailed(f"{name} did not end within {timeout_s:.0f} s: is the worker up? see its log")
+
+
+def start_deployed(settings: Settings, name: str, parameters: dict[str, Any], key: str) -> str:
+    """Asks for a run of ``name`` and does not wait for it; the run's id. The same ``key`` asks once, however often it
+    is sent. Raises DeploymentFailed, httpx.HTTPError."""
+    with httpx.Client(base_url=settings.resolved_prefect_api_url, timeout=5.0) as client:
+        return _created(_Api(client), name, parameters, key)
+
+
+def _created(api: _Api, name: str, parameters: dict[str, Any], key: str) -> str:
+    flow, deployment = name.split("/")
+    found = api.ask("GET", f"/deployments/name/{quote(flow)}/{quote(deployment)}", missing_ok=True)
+    if found is None:
+        raise DeploymentFailed(f"Prefect knows no deployment {name}: run `prefect deploy --all`")
+    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": key}
+    return str(api.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
 
 class _Api:

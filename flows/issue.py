@@ -14,7 +14,8 @@ from bentos.contracts import PredictRequest, prediction_row
 from models.clock import OFFICIAL_MINUTE
 from models.game import possession
 from services.answer import HasBall, LeagueDate, Prediction
-from services.client import ForecasterRefused
+from services.client import ForecasterError, ForecasterRefused
+from services.loop_metrics import PredictorMetrics
 from services.store import ForecastRow, Outcome, PredictionRow, StandingForecast, Store
 from services.ticks import Tick
 
@@ -64,9 +65,11 @@ class ForecastIssuer:
         *,
         brief: Forecaster | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: PredictorMetrics | None = None,
     ) -> None:
         self._forecaster, self._store, self._alpha, self._now = forecaster, store, alpha, now
         self._brief = brief or forecaster
+        self._metrics = metrics or PredictorMetrics()
         self._kept: dict[str, str] = {}
 
     def issue(
@@ -77,7 +80,11 @@ class ForecastIssuer:
         Gives what stands then, whoever made it. Raises services.client.ForecasterError when the forecaster cannot
         answer, sqlalchemy's OperationalError when the database cannot.
         """
-        request, answer = self._ask(tick, pattern, minute, revision)
+        try:
+            request, answer = self._ask(tick, pattern, minute, revision)
+        except ForecasterError:
+            self._metrics.failed("forecaster")
+            raise
         row = ForecastRow(
             game_id=tick.game_id,
             minute=minute,
@@ -89,7 +96,18 @@ class ForecastIssuer:
             forecast_at=self._now(),
         )
         result = self._store.record_forecast(PredictionRow.from_json(prediction_row(request, answer)), row)
-        return None if result.outcome is Outcome.REFUSED else self._store.latest_forecast(tick.game_id, minute)
+        if result.outcome is Outcome.REFUSED:
+            return None
+        standing = self._store.latest_forecast(tick.game_id, minute)
+        if result.outcome is Outcome.RECORDED and standing is not None:
+            self._metrics.issued(
+                official=minute == OFFICIAL_MINUTE,
+                polled_at=standing.polled_at,
+                queued_at=standing.queued_at,
+                forecast_at=standing.forecast_at,
+                committed_at=standing.committed_at,
+            )
+        return standing
 
     def _ask(
         self, tick: Tick, pattern: tuple[int, ...], minute: int, revision: int

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -19,6 +19,7 @@ import structlog
 
 from flows import wiring
 from flows.lease import LeaseKeeper, holder_name
+from flows.poll_counts import PollCounts
 from flows.presence import Presence
 from models.game import Snapshot, Status
 from models.succession import Verdict, supersedes
@@ -32,6 +33,7 @@ from services.feed_errors import (
     FeedTimeout,
     FeedUnreachable,
 )
+from services.loop_metrics import PollerMetrics, served
 from services.settings import get_settings
 from services.telemetry import configure_logging
 from services.ticks import Tick, TicksUnavailable
@@ -59,31 +61,6 @@ class Stream(Protocol):
     """What the poller needs of the tick stream."""
 
     def publish(self, tick: Tick) -> str: ...
-
-
-@dataclass
-class PollCounts:
-    """What the poller did since it started; shown in Prefect and the log."""
-
-    polls: int = 0
-    play_by_plays: int = 0
-    ticks: int = 0
-    stale: int = 0
-    late_polls: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
-    games: int = 0
-    last_poll_at: datetime | None = None
-
-    def failed(self, error: Exception) -> None:
-        name = type(error).__name__
-        self.failures[name] = self.failures.get(name, 0) + 1
-
-    def line(self) -> str:
-        failures = ", ".join(f"{name} {count}" for name, count in sorted(self.failures.items())) or "none"
-        return (
-            f"{self.polls} polls, {self.games} games on the board, {self.play_by_plays} play-by-plays,"
-            f" {self.ticks} ticks, {self.stale} stale, {self.late_polls} late, failures: {failures}"
-        )
 
 
 @dataclass
@@ -122,6 +99,7 @@ class Poller:
         self._rejected: set[str] = set()
         self._backoff = Backoff(base_s=interval_s, cap_s=max(60.0 * interval_s / 5.0, interval_s), seed=0)
         self.counts = PollCounts()
+        self.metrics = PollerMetrics(self.counts, now)
 
     async def run(self, stop: asyncio.Event, *, stand_by: bool = True) -> bool:
         """Polls until ``stop``; while another poller holds the lease stands by or, told not to, returns False."""
@@ -131,6 +109,7 @@ class Poller:
                 if not stand_by:
                     return False
                 self._games.clear()  # whoever held the lease meanwhile has moved on
+                self.counts.last_poll_at = None  # nor is the feed's age this one's to tell
                 await _pause(stop, self._lease.retry_s)
                 due = time.monotonic()
                 continue
@@ -146,7 +125,13 @@ class Poller:
 
     async def poll_once(self) -> float:
         """One poll. Returns the seconds the feed asked to be left alone (0: poll again on time)."""
-        self.counts.polls += 1
+        self.counts.begin()
+        began = time.monotonic()
+        wait_s = await self._poll()
+        self.metrics.polled(self.counts.outcome, time.monotonic() - began)
+        return wait_s
+
+    async def _poll(self) -> float:
         try:
             fetched = await self._feed.scoreboard()
         except FeedError as error:
@@ -255,7 +240,8 @@ async def _main() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     async with wiring.poller(settings) as poller:
-        with Presence("poll-live-games", holder_name(), poller.counts.line):
+        page = served(poller.metrics.registry, settings, "poller_metrics_port")
+        with page, Presence("poll-live-games", holder_name(), poller.counts.line):
             await poller.run(stop)
         log.info("poller stops", figures=poller.counts.line())
 

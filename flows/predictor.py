@@ -27,6 +27,7 @@ from flows.lease import LeaseKeeper, holder_name
 from flows.predict_state import GameState, PredictCounts, Work
 from flows.presence import Presence
 from models.succession import Verdict, supersedes
+from services.loop_metrics import PredictorMetrics, served
 from services.settings import get_settings
 from services.store import DatabaseUnavailable, RowRefused, Store, StoreError
 from services.telemetry import configure_logging
@@ -55,6 +56,7 @@ class Predictor:
     """Consumes ticks until told to stop.
 
     ``consumer`` names this process in the consumer group, ``speed`` is how many feed seconds pass in a wall second.
+    ``metrics`` are those that ``issuer`` and ``announcer`` count in too.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Predictor:
         consumer: str,
         speed: float = 1.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: PredictorMetrics | None = None,
     ) -> None:
         self._store, self._stream = store, stream
         self._lease, self._consumer = lease, consumer
@@ -77,6 +80,7 @@ class Predictor:
         self._arrived: list[Tick] = []
         self._claimed_at = float("-inf")
         self.counts = PredictCounts()
+        self.metrics = metrics or PredictorMetrics()
         self._steps = GameSteps(store, issuer, announcer, self.counts, speed=speed, now=now)
 
     def run(self, stop: threading.Event, *, stand_by: bool = True) -> bool:
@@ -98,6 +102,7 @@ class Predictor:
                 self.step(block_ms=200)
             except (TicksUnavailable, StoreError) as error:
                 self.counts.waits += 1
+                self.metrics.failed("stream" if isinstance(error, TicksUnavailable) else "database")
                 self._forget()
                 log.warning("waiting for a server", error=str(error).splitlines()[0])
                 # Entries are not claimed again while the database is away: each claim counts towards the dead letter.
@@ -177,6 +182,7 @@ class Predictor:
             return act() is not False
         except RowRefused as error:
             self.counts.refused += 1
+            self.metrics.failed("row_refused")
             self._games.pop(game_id, None)
             log.error("game left aside until its next tick", game_id=game_id, error=str(error))
             return True
@@ -224,7 +230,8 @@ def _main() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     with wiring.predictor(settings) as predictor:
-        with Presence("run-predictions", holder_name(), predictor.counts.line):
+        page = served(predictor.metrics.registry, settings, "predictor_metrics_port")
+        with page, Presence("run-predictions", holder_name(), predictor.counts.line):
             predictor.run(stop)
         log.info("predictor stops", figures=predictor.counts.line())
 

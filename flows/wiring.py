@@ -62,8 +62,9 @@ def predictor(settings: Settings) -> Iterator[Predictor]:
     from flows.issue import ForecastIssuer
     from flows.predictor import Predictor
     from services.client import ForecasterClient, RetryPolicy
+    from services.loop_metrics import PredictorMetrics
 
-    holder = holder_name()
+    holder, metrics = holder_name(), PredictorMetrics()
     with (
         store(settings) as opened,
         ForecasterClient(
@@ -77,10 +78,11 @@ def predictor(settings: Settings) -> Iterator[Predictor]:
         yield Predictor(
             opened,
             TickStream(settings.resolved_redis_url),
-            ForecastIssuer(forecaster, opened, settings.alpha, brief=brief),
-            Announcer(Broadcast(settings.resolved_redis_url)),
+            ForecastIssuer(forecaster, opened, settings.alpha, brief=brief, metrics=metrics),
+            Announcer(Broadcast(settings.resolved_redis_url), metrics=metrics),
             LeaseKeeper(opened, "predictor", holder, lease_ttl_s(settings.speed)),
             # One predictor at a time holds the lease: under one name, what the last one left is handed out again.
             consumer="predictor",
             speed=settings.speed,
+            metrics=metrics,
         )

@@ -111,6 +111,8 @@ def predictor(settings: Settings) -> Service:
         depends_on=("migrate", "redis", "forecaster"),
         ends_before=("prefect",),
         settle_s=2.0,
+        port=settings.predictor_metrics_port,
+        url=f"http://{settings.host}:{settings.predictor_metrics_port}/metrics",
     )
 
 
@@ -146,4 +148,6 @@ def poller(settings: Settings) -> Service:
         depends_on=("migrate", "redis", "replay"),
         ends_before=("prefect",),
         settle_s=2.0,
+        port=settings.poller_metrics_port,
+        url=f"http://{settings.host}:{settings.poller_metrics_port}/metrics",
     )

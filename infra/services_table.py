@@ -47,10 +47,13 @@ def external(settings: Settings) -> frozenset[str]:
 def wanted_ports(settings: Settings, names: Iterable[str]) -> list[PortWanted]:
     """The ports these services will listen on, each with the setting that moves it."""
     outside = external(settings)
-    own = [name for name in names if name not in outside and f"{name}_port" in type(settings).model_fields]
+    own = [name for name in names if name not in outside]
+    # The live loops listen for nothing but those who read their metrics.
+    fields = [(name, field) for name in own for field in (f"{name}_port", f"{name}_metrics_port")]
     return [
-        PortWanted(name, settings.host, getattr(settings, f"{name}_port"), f"HALFTIME_{name.upper()}_PORT")
-        for name in own
+        PortWanted(name, settings.host, getattr(settings, field), f"HALFTIME_{field.upper()}")
+        for name, field in fields
+        if field in type(settings).model_fields
     ]
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 import structlog
+from prometheus_client import Histogram
 
 from services.board_night import Change, Nights, event_text, state_text
 from services.board_reads import NightStore, Reads, SourceDownError
@@ -25,6 +26,7 @@ BREATH = 32
 BLOCK_MS = 1000
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
+LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class EventSource(Protocol):
@@ -56,6 +58,12 @@ class Live:
         self.nights = Nights()
         self.hub = Hub(self._present, room=room, memory=memory, max_clients=max_clients)
         self.refused = 0
+        self.lag = Histogram(
+            "halftime_broadcast_lag_seconds",
+            "From an event's time to its broadcast to the clients, wall seconds",
+            buckets=LAG_SECONDS,
+            registry=None,
+        )
         self.stream_up = False
         self.ready = asyncio.Event()
         self._caught_up = False
@@ -141,7 +149,14 @@ class Live:
                 self.hub.publish(Message(event.id, state_text(self.nights, event.id)))
             else:
                 self.hub.advance(event.id)
+                continue
+            self._note_lag(event)
         self.hub.advance(read_to)
+
+    def _note_lag(self, event: EventLike) -> None:
+        # A time without its zone cannot be compared; between two machines' clocks less than nothing counts as none.
+        if event.at.tzinfo is not None:
+            self.lag.observe(max(0.0, (datetime.now(UTC) - event.at).total_seconds()))
 
     def _take(self, nights: Nights, event: EventLike) -> Change:
         try:

@@ -74,6 +74,7 @@ class Routes:
         self._store = live.store
         self._registry = CollectorRegistry()
         self._registry.register(LiveCollector(live))
+        self._registry.register(live.lag)
 
     async def home(self, request: Request) -> Response:
         """The page."""

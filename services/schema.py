@@ -326,6 +326,22 @@ alarm_states = Table(
     PrimaryKeyConstraint("source", "lineage", "alpha", "alarm", "kind", name="alarm_states_pkey"),
 )
 
+alerts = Table(
+    "alerts",
+    metadata,
+    _id(),
+    _text("fingerprint"),
+    _text("alertname"),
+    _text("status"),
+    Column("labels", JSONB, nullable=False),
+    Column("annotations", JSONB, nullable=False),
+    Column("starts_at", MOMENT, nullable=False),
+    Column("actions", JSONB, nullable=False),
+    _now("received_at"),
+    UniqueConstraint("fingerprint", "starts_at", "status", name="alerts_identity_key"),
+    Index("alerts_received_idx", "received_at"),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     postgres_port: int = 5439
     redis_port: int = 6389
     replay_port: int = 8899
+    alerts_port: int = Field(default=9095, description="port of the receiver of Alertmanager's alerts")
+    poller_metrics_port: int = 9101
+    predictor_metrics_port: int = 9102
     forecaster_workers: int = Field(default=2, ge=1, le=16)
 
     # Feed
@@ -102,11 +105,16 @@ class Settings(BaseSettings):
         default=5.0, gt=0, description="percentage points of coverage off the promise that roll a new champion back"
     )
     coverage_min_games: int = Field(default=100, ge=1, description="games before coverage alone may roll back")
+    alert_action_hours: float = Field(
+        default=20.0, gt=0, description="hours in which an alert starts a flow at most once"
+    )
     simulated_seed: int = Field(default=15, description="seed of the simulated league")
 
     # Board
     allowed_origins: tuple[str, ...] = Field(default=(), description="extra Origins that may open the WebSocket")
 
+    # Logs
+    prediction_log_days: int = Field(default=30, ge=1, description="days a log of predictions is kept")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("home", "data", "bundle")

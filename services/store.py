@@ -21,6 +21,7 @@ from services.database import (
 )
 from services.game_rows import GameRow, UpsertCounts, game_rows
 from services.store_alarms import AlarmState, AlarmStore
+from services.store_alerts import AlertRow, AlertStore
 from services.store_calibrations import CalibrationGame, CalibrationStore
 from services.store_forecasts import ForecastStore
 from services.store_games import GameStore
@@ -45,6 +46,7 @@ __all__ = [
     "Actual",
     "ActualResult",
     "AlarmState",
+    "AlertRow",
     "CalibrationGame",
     "ConflictingActual",
     "DatabaseNotReady",
@@ -80,6 +82,7 @@ class Store(
     ForecastStore,
     OutcomeStore,
     AlarmStore,
+    AlertStore,
     CalibrationStore,
     NightStore,
     LifecycleStore,

@@ -78,7 +78,7 @@ async def keep_asking(base_url: str, stop: asyncio.Event) -> tuple[list[tuple[in
             while not stop.is_set():
                 answer = await client.post("/predict", json={"pattern": PATTERN}, extensions={"trace": traced})
                 assert answer.status_code == 200
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.25)
 
     async def ask(client: httpx.AsyncClient) -> None:
         answer = await client.post("/predict", json={"pattern": PATTERN})

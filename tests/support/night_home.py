@@ -19,7 +19,8 @@ from infra.processes import StackId, end_marked, lives
 from services.settings import ROOT, Settings
 from tests.support.servers import free_port, temporary_folder
 
-SERVERS = ("forecaster", "board", "exporter", "prefect", "mlflow", "postgres", "redis", "replay")
+SERVERS = ("forecaster", "board", "exporter", "prefect", "mlflow", "postgres", "redis", "replay", "poller_metrics",
+           "predictor_metrics")  # fmt: skip
 OUTSIDE = ("DATABASE_URL", "REDIS_URL", "PREFECT_API_URL", "MLFLOW_TRACKING_URI")
 
 

@@ -64,9 +64,9 @@ def test_nobody_asks_uvicorn_for_several_workers() -> None:
                 assert "workers" not in {keyword.arg for keyword in call.keywords}, f"{path}:{call.lineno}"
 
 
-def test_only_the_exporter_opens_a_port_for_metrics() -> None:
+def test_only_the_exporter_and_the_live_loops_open_a_port_for_metrics() -> None:
     openers = {path for path, tree in sources() for name, _ in calls(tree) if name.endswith("start_http_server")}
-    assert openers == {"monitoring/exporter.py"}
+    assert openers == {"monitoring/exporter.py", "services/loop_metrics.py"}
 
 
 def test_tables_are_made_by_migrations_alone() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from flows.lease import LeaseKeeper
 from flows.poller import LAG_POLLS, REMIND_POLLS, Poller
 from models.game import Play, Snapshot, Status
 from services.feed import Fetched
 from services.feed_errors import FeedBlocked, FeedError, FeedGone, FeedThrottled
+from services.loop_metrics import OUTCOMES
 from services.ticks import Tick, TicksUnavailable
 from services.wire import ScoreboardGame, WireError
 
@@ -221,3 +222,79 @@ async def test_four_games_refused_in_one_poll_are_one_refusal() -> None:
     assert 0 < first <= 5.0
     assert polling.counts.failures == {"FeedThrottled": 4}
     assert 5.0 <= await polling.poll_once() <= 10.0
+
+
+def outcomes(polling: Poller) -> dict[str, float | None]:
+    """Polls by outcome, as a scrape has them, without those that never were."""
+    found = {each: polling.metrics.registry.get_sample_value("halftime_polls_total", {"outcome": each})
+             for each in OUTCOMES}  # fmt: skip
+    return {name: count for name, count in found.items() if count}
+
+
+def scraped(polling: Poller, name: str) -> float | None:
+    return polling.metrics.registry.get_sample_value(f"halftime_{name}")
+
+
+async def test_a_failed_poll_is_counted_under_its_state() -> None:
+    feed = FakeFeed(FeedBlocked("u", "403"))
+    polling = poller(feed, FakeStream())
+    answers: list[list[ScoreboardGame] | FeedError] = [FeedBlocked("u", "403"), FeedThrottled("u", "429"), [], []]
+    for answer in answers:
+        feed.board = answer
+        await polling.poll_once()
+    assert outcomes(polling) == {"blocked": 1, "throttled": 1, "ok": 2}
+    assert scraped(polling, "poll_seconds_count") == 4
+
+
+async def test_a_poll_has_one_outcome_however_many_of_its_files_failed() -> None:
+    games = [line(f"002220078{place}") for place in range(4)]
+    feed = FakeFeed(list(games), {game.game_id: FeedThrottled("u", "429") for game in games})
+    polling = poller(feed, FakeStream())
+    await polling.poll_once()
+    assert outcomes(polling) == {"throttled": 1}
+    assert scraped(polling, "play_by_plays_total") == 4
+
+
+async def test_a_tick_that_redis_did_not_take_is_an_outcome_of_its_own_and_not_published() -> None:
+    game = line()
+    stream = FakeStream(down=True)
+    polling = poller(FakeFeed([game], {game.game_id: shown(game)}), stream)
+    await polling.poll_once()
+    assert (outcomes(polling), scraped(polling, "ticks_published_total")) == ({"not_queued": 1}, 0)
+    stream.down = False
+    await polling.poll_once()
+    assert (outcomes(polling), scraped(polling, "ticks_published_total")) == ({"not_queued": 1, "ok": 1}, 1)
+
+
+async def test_a_line_that_cannot_be_read_spoils_the_one_poll_that_told_it() -> None:
+    feed = FakeFeed([], rejected=(WireError("0022200786", "gameStatus", 9, "1 before, 2 live or 3 final"),))
+    polling = poller(feed, FakeStream())
+    for _ in range(3):
+        await polling.poll_once()
+    assert outcomes(polling) == {"malformed": 1, "ok": 2}
+
+
+async def test_the_feeds_age_counts_from_the_last_scoreboard_that_was_read() -> None:
+    now = [AT]
+    feed = FakeFeed(FeedBlocked("u", "403"))
+    lease = LeaseKeeper(Always(), "poller", "test:1")
+    polling = Poller(feed, FakeStream(), lease, interval_s=5.0, source="recorded", now=lambda: now[0])
+    await polling.poll_once()
+    assert scraped(polling, "feed_age_seconds") is None
+    feed.board = []
+    await polling.poll_once()
+    feed.board = FeedBlocked("u", "403")
+    now[0] = AT + timedelta(seconds=30)
+    await polling.poll_once()
+    assert scraped(polling, "feed_age_seconds") == 30.0
+
+
+async def test_a_poller_that_lost_the_lease_tells_no_age_of_the_feed() -> None:
+    lease = LeaseKeeper(Never(), "poller", "b:2", ttl_s=0.1)
+    polling = Poller(FakeFeed([]), FakeStream(), lease, interval_s=5.0, source="recorded")
+    await polling.poll_once()
+    assert scraped(polling, "feed_age_seconds") is not None
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, stop.set)
+    await polling.run(stop)
+    assert scraped(polling, "feed_age_seconds") is None

@@ -18,7 +18,8 @@ from services.settings import Settings
 from tests.support.fake_services import fake
 from tests.support.waiting import until
 
-PORTS = ("forecaster", "board", "exporter", "prefect", "mlflow", "postgres", "redis", "replay")
+PORTS = ("forecaster", "board", "exporter", "prefect", "mlflow", "postgres", "redis", "replay", "poller_metrics",
+         "predictor_metrics")  # fmt: skip
 
 
 @pytest.fixture

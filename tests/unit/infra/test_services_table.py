@@ -50,6 +50,8 @@ def test_every_port_has_a_setting(tmp_path: Path) -> None:
     listening = {each.name for each in services_table.build(settings, services_table.MAKERS) if each.port}
     assert ports.keys() == listening
     assert (ports["forecaster"].port, ports["forecaster"].setting) == (18080, "HALFTIME_FORECASTER_PORT")
+    assert (ports["poller"].port, ports["poller"].setting) == (9101, "HALFTIME_POLLER_METRICS_PORT")
+    assert ports["predictor"].setting == "HALFTIME_PREDICTOR_METRICS_PORT"
 
 
 def test_the_password_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_metrics_name_clients_messages_and_drops(board: RunningBoard) -> None:
     text = get(board, "/metrics").text
     for name in (
         "halftime_board_clients ", "halftime_board_messages_sent_total ", "halftime_board_clients_dropped_total ",
-        "halftime_board_events_refused_total ", "halftime_board_stream_up 1.0",
+        "halftime_board_events_refused_total ", "halftime_board_stream_up 1.0", "halftime_broadcast_lag_seconds_count ",
     ):  # fmt: skip
         assert name in text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 from services.board_live import Live
 from tests.support.board_night import MemoryStore, MemoryStream, score
@@ -54,3 +55,37 @@ async def test_unreadable_entries_at_the_end_are_passed_while_following() -> Non
         after = stream.add("score", GAME, score(home_score=46))
         await client.next()
         assert after.id in await client.next()
+
+
+def lag(live: Live, what: str) -> float:
+    (family,) = live.lag.collect()
+    return next(sample.value for sample in family.samples if sample.name == f"halftime_broadcast_lag_seconds_{what}")
+
+
+async def test_the_lag_is_that_of_the_events_that_came_while_following() -> None:
+    stream = MemoryStream()
+    stream.add("score", GAME, score(), datetime(2023, 2, 4, tzinfo=UTC))
+    async with following(stream) as live:
+        last = stream.add("score", GAME, score(home_score=46), datetime.now(UTC) - timedelta(seconds=3))
+        await asyncio.to_thread(until, lambda: live.hub.newest == last.id)
+        assert lag(live, "count") == 1
+        assert 3.0 <= lag(live, "sum") < 30.0
+
+
+async def test_an_event_from_a_clock_ahead_has_no_lag_and_one_without_a_zone_is_not_measured() -> None:
+    stream = MemoryStream()
+    stream.add("score", GAME, score())
+    async with following(stream) as live:
+        stream.add("score", GAME, score(home_score=46), datetime.now(UTC) + timedelta(hours=1))
+        last = stream.add("score", GAME, score(home_score=48), datetime(2023, 2, 4))
+        await asyncio.to_thread(until, lambda: live.hub.newest == last.id)
+        assert (lag(live, "count"), lag(live, "sum")) == (1, 0.0)
+
+
+async def test_an_event_that_is_refused_is_broadcast_to_nobody_and_has_no_lag() -> None:
+    stream = MemoryStream()
+    stream.add("score", GAME, score())
+    async with following(stream) as live:
+        last = stream.add("score", GAME, {"home": 1})
+        await asyncio.to_thread(until, lambda: live.hub.newest == last.id)
+        assert (live.refused, lag(live, "count")) == (1, 0)
