@@ -61,7 +61,7 @@ def test_champion_is_served_followed_and_kept(tmp_path: Path) -> None:
             assert any("kept on this machine" in text or "does not answer" in text for text in health["trouble"])
 
 
-PROMOTIONS, RATE, WORKERS, FAITHFUL = 20, 200, 2, 4
+PROMOTIONS, RATE, WORKERS, FAITHFUL, OUTSTANDING = 20, 200, 2, 4, 50
 
 
 async def keep_asking(base_url: str, stop: asyncio.Event) -> tuple[list[tuple[int, str, str]], list[int]]:
@@ -92,11 +92,15 @@ async def keep_asking(base_url: str, stop: asyncio.Event) -> tuple[list[tuple[in
         for place in range(FAITHFUL):
             group.create_task(faithful(place))
         started, sent = time.monotonic(), 0
+        open_requests: set[asyncio.Task[None]] = set()
         while not stop.is_set():
-            # An open loop: a slow answer holds no later request back.
+            # An open loop: a slow answer holds no later request back, unless the machine is too busy to answer at all.
             for _ in range(int((time.monotonic() - started) * RATE) - sent):
-                group.create_task(ask(client))
                 sent += 1
+                if len(open_requests) < OUTSTANDING:
+                    asking = group.create_task(ask(client))
+                    open_requests.add(asking)
+                    asking.add_done_callback(open_requests.discard)
             await asyncio.sleep(0.005)
     return answers, connects
 
