@@ -6,11 +6,13 @@ after any restart. A scrape never fails: with the database away it shows ``halft
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import redis
@@ -76,12 +78,38 @@ class RedisCollector(Collector):
         yield from families
 
 
-def make_registry(engine: Engine, client: redis.Redis | None = None, prefix: str = PREFIX) -> CollectorRegistry:
-    """A registry of its own, without the process's figures, so that the page is exactly what the stores say."""
+class DiskCollector(Collector):
+    """Asks how full the disk of a folder is at every scrape."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def describe(self) -> list[Metric]:
+        """Nothing, as the others."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Size and free bytes; nothing while the folder is not there."""
+        try:
+            disk = shutil.disk_usage(self._folder)
+        except OSError as error:
+            log.warning("scrape without the disk", error=str(error))
+            return
+        yield gauge("halftime_disk_size_bytes", "Size of the disk that holds the data folder", disk.total)
+        yield gauge("halftime_disk_free_bytes", "What is free on it", disk.free)
+
+
+def make_registry(
+    engine: Engine, client: redis.Redis | None = None, prefix: str = PREFIX, folder: Path | None = None
+) -> CollectorRegistry:
+    """A registry of its own, without the process's figures, so that the page is exactly what the stores say; the disk
+    of ``folder`` when one is named."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(DatabaseCollector(engine))
     if client is not None:
         registry.register(RedisCollector(client, prefix))
+    if folder is not None:
+        registry.register(DiskCollector(folder))
     return registry
 
 
@@ -96,7 +124,8 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         statement_timeout_s=STATEMENT_TIMEOUT_S,
     )
     client = open_redis(settings.resolved_redis_url)
-    server, thread = start_http_server(settings.exporter_port, settings.host, registry=make_registry(engine, client))
+    registry = make_registry(engine, client, folder=settings.home)
+    server, thread = start_http_server(settings.exporter_port, settings.host, registry=registry)
     log.info("exporter is up", url=f"http://{settings.host}:{server.server_port}/metrics")
     try:
         stop.wait()

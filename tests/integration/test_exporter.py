@@ -363,3 +363,13 @@ def test_the_page_is_served_on_its_port(served: str) -> None:
     assert "halftime_database_up 1.0" in page
     assert "halftime_redis_up 1.0" in page
     assert "python_info" not in page
+
+
+def test_the_disk_of_the_data_folder_is_told_and_a_folder_that_is_gone_costs_no_scrape(
+    store: Store, tmp_path: Path
+) -> None:
+    found = samples(make_registry(store.engine, folder=tmp_path))
+    assert 0 < value(found, "halftime_disk_free_bytes") <= value(found, "halftime_disk_size_bytes")
+    gone = samples(make_registry(store.engine, folder=tmp_path / "gone"))
+    assert value(gone, "halftime_disk_free_bytes") is None
+    assert value(gone, "halftime_database_up") == 1
