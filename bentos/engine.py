@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
+
+from structlog.contextvars import bound_contextvars
 
 from bentos.answering import ServedModel, answer, code_version
 from bentos.champion import Champion, Find, Load, nobody
@@ -28,6 +32,7 @@ from bentos.instruments import (
 from models.clock import OFFICIAL_MINUTE
 from services.answer import Prediction, Problem, Recorded
 from services.idempotency import Answers, KeyReusedError
+from services.prediction_log import PredictionLog
 from services.settings import Settings
 from services.spool import Spool, SpoolError
 from services.store import ConflictingActual, Outcome, Store, UnknownGame
@@ -47,6 +52,7 @@ class Engine:
         self.database = Database(settings)
         self.spool = Spool(folder, self.database.insert, observe=observe_spool)
         self.answers = Answers(folder / ANSWERS)
+        self.log = PredictionLog(settings.home / "logs", settings.prediction_log_days)
         self.champion = Champion(
             load,
             refresh_s=settings.champion_poll_s,
@@ -77,6 +83,7 @@ class Engine:
         self.champion.close()
         self.spool.close()
         self.answers.close()
+        self.log.close()
 
     def predict(self, request: PredictRequest, key: str | None) -> bytes:
         """The answer to ``request`` as JSON.
@@ -87,8 +94,14 @@ class Engine:
         if request_id.startswith(SHADOW_REQUEST):
             problem = f"begins with {SHADOW_REQUEST!r}, which is kept for shadows: choose another"
             raise RequestRefused(400, f"request_id {problem}.", [Problem(field="request_id", problem=problem)])
-        model = self._model(request)
         named = key is not None or request.request_id is not None
+        # Whatever is logged on the way says which request and game it was about.
+        with bound_contextvars(request_id=request_id, game_id=request.game_id):
+            return self._first_answer(request, request_id, prediction_id, named=named)
+
+    def _first_answer(self, request: PredictRequest, request_id: str, prediction_id: UUID, *, named: bool) -> bytes:
+        began_s = time.perf_counter()
+        model = self._model(request)
         fingerprint = _fingerprint(request)
         try:
             body = self.answers.get(request_id, fingerprint) if named else None
@@ -101,11 +114,16 @@ class Engine:
                 first, given = body, None
         except KeyReusedError as error:
             raise RequestRefused(409, f"{sentence(error)}.") from error
-        if given is None or first is not body:
+        new = given is not None and first == body  # the file of answers gives equal bytes, not the same ones
+        if given is None or not new:
             given = Prediction.model_validate_json(first)
         # Also when the answer is an old one: its worker may have been killed before it was durable.
         self.spool.append(prediction_row(request, given))
         PREDICTIONS.labels(str(given.minute)).inc()
+        if new:
+            margin = request.pattern[-1] if request.pattern else 0.0
+            took_ms = 1000 * (time.perf_counter() - began_s)
+            self.log.write(given, day=request.date, margin=margin, duration_ms=took_ms)
         return first
 
     def _looked(self, trouble: str | None) -> None:

@@ -15,6 +15,7 @@ from flows.cli_backtest import backtest
 from flows.cli_common import Json, Speed
 from flows.cli_common import print_json as _print_json
 from flows.cli_common import settings_with as _settings
+from flows.cli_logs import logs
 from flows.cli_models import bento, models, promote, roll_back
 from flows.cli_predict import predict, reproduce
 from flows.cli_rehearse import rehearse
@@ -216,6 +217,7 @@ app.command()(reproduce)
 app.command()(backtest)
 app.command()(models)
 app.command()(rehearse)
+app.command()(logs)
 app.command()(promote)
 app.command()(bento)
 app.command()(roll_back)

@@ -46,6 +46,8 @@ from services.schema import (
     games,
     leases,
     predictions,
+    promotions,
+    registered_versions,
     reports,
     settlements,
     ticks,
@@ -59,6 +61,7 @@ FORGOTTEN_AFTER = timedelta(hours=4)
 HALF_SURELY_OVER_AFTER = timedelta(hours=2)
 # Two dozen forecasts a game: over all seasons they would make every scrape slower than the one before.
 MINUTES_OVER_DAYS = 30
+RECENT = timedelta(days=60)
 NO_GAME = "none"
 
 NOW = func.clock_timestamp()
@@ -89,6 +92,7 @@ def read_facts(engine: Engine) -> Facts:
             minutes=_minutes(connection),
             newest_versions=_newest_versions(connection),
             alarms=tuple(read_alarms(connection)),
+            champions=_champions(connection),
         )
 
 
@@ -223,18 +227,34 @@ def _minutes(connection: Connection) -> dict[tuple[str, str, float], tuple[Minut
 
 
 def _newest_versions(connection: Connection) -> dict[tuple[str, str], str]:
+    """Of the lines that forecast in the last 60 days: over all seasons it would make every scrape slower."""
     model = predictions.c.model_digest, predictions.c.model_version
     # Versions first, lines after: there are a few hundred of those and a hundred thousand forecasts.
     made = (
         select(games.c.source, *model, func.max(forecasts.c.id).label("newest"))
         .join_from(forecasts, predictions, predictions.c.id == forecasts.c.prediction_id)
         .join(games, games.c.game_id == forecasts.c.game_id)
-        .where(forecasts.c.role == "champion")
+        .where(forecasts.c.role == "champion", forecasts.c.committed_at > NOW - RECENT)
         .group_by(games.c.source, *model)
         .subquery()
     )
     query = select(made.c.source, lineage_of(made), made.c.model_version).order_by(made.c.newest)
     return {(source, lineage): version for source, lineage, version in connection.execute(query)}
+
+
+def _champions(connection: Connection) -> dict[str, tuple[str, float]]:
+    """Model name -> the version in force, and how long ago its calibration was made."""
+    own, made = promotions.c, registered_versions.c
+    newest = (
+        select(own.model_name, own.model_version)
+        .distinct(own.model_name)
+        .where(own.alias == "champion")
+        .order_by(own.model_name, own.id.desc())
+        .subquery()
+    )
+    known = and_(made.model_name == newest.c.model_name, made.version == newest.c.model_version)
+    query = select(newest, _seconds(NOW - made.registered_at)).join_from(newest, registered_versions, known)
+    return {name: (version, float(age)) for name, version, age in connection.execute(query)}
 
 
 def _pairs(connection: Connection, query: Select[Any]) -> dict[tuple[str, str], int]:

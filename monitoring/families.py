@@ -43,10 +43,21 @@ def fact_families(facts: Facts) -> Iterator[Metric]:
     yield labelled("halftime_lease_epoch", "Epoch of each lease", "lease", facts.lease_epochs)
     yield labelled("halftime_lease_left_seconds", "Time to expiry, negative after it", "lease", facts.lease_left_s)
     yield labelled("halftime_report_age_seconds", "Age of the newest report", "kind", facts.report_ages_s)
+    yield from champion_families(facts.champions)
     yield from model_families(facts.models)
     yield lineage_family(facts.newest_versions)
     yield from minute_families(facts.minutes)
     yield from alarm_families(facts.alarms)
+
+
+def champion_families(champions: Mapping[str, tuple[str, float]]) -> Iterator[Metric]:
+    """The version in force of each registered model, and how old its calibration is."""
+    info = GaugeMetricFamily("halftime_champion_info", "1 for the version in force", labels=("model", "version"))
+    age = GaugeMetricFamily("halftime_calibration_age_seconds", "Since the champion was registered", labels=("model",))
+    for model, (version, seconds) in sorted(champions.items()):
+        info.add_metric((model, version), 1.0)
+        age.add_metric((model,), seconds)
+    yield from (info, age)
 
 
 def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:

@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from services.store_alarms import AlarmState
@@ -146,3 +146,5 @@ class Facts:
     """(source, lineage) -> the version that made the newest forecast of the platform's own, of any minute."""
     alarms: tuple[AlarmState, ...] = ()
     """The alarms that moved in the last 60 days."""
+    champions: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Model name -> the version in force, and the age of its calibration in seconds."""

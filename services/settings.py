@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     redis_port: int = 6389
     replay_port: int = 8899
     alerts_port: int = Field(default=9095, description="port of the receiver of Alertmanager's alerts")
+    alertmanager_port: int = 9093
+    prometheus_port: int = 9091
     poller_metrics_port: int = 9101
     predictor_metrics_port: int = 9102
     forecaster_workers: int = Field(default=2, ge=1, le=16)

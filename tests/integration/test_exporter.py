@@ -21,7 +21,7 @@ from monitoring.exporter import make_registry, serve
 from monitoring.streams import open_redis
 from services.database import make_engine
 from services.settings import Settings
-from services.store import Store
+from services.store import NewPromotion, Store
 from tests.support.settled_night import (
     NIGHT,
     add_forecast,
@@ -373,3 +373,18 @@ def test_the_disk_of_the_data_folder_is_told_and_a_folder_that_is_gone_costs_no_
     gone = samples(make_registry(store.engine, folder=tmp_path / "gone"))
     assert value(gone, "halftime_disk_free_bytes") is None
     assert value(gone, "halftime_database_up") == 1
+
+
+def test_the_champion_in_force_and_the_age_of_its_calibration_are_told(store: Store) -> None:
+    assert value(samples(make_registry(store.engine)), "halftime_champion_info", model="m", version="1") is None
+    for number in ("1", "2"):
+        add_version(store, number, number * 64, "0123456789abcdef", name="m")
+        store.record_promotion(
+            NewPromotion("m", number, number * 64, None, None, "promote", "why", "rule", "rule: test", f"key {number}")
+        )
+    found = samples(make_registry(store.engine))
+    assert value(found, "halftime_champion_info", model="m", version="2") == 1
+    assert value(found, "halftime_champion_info", model="m", version="1") is None
+    age = value(found, "halftime_calibration_age_seconds", model="m")
+    assert age is not None
+    assert 0 <= age < 600

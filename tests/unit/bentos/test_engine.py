@@ -6,9 +6,11 @@ import errno
 import json
 import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
+import structlog
 
 from bentos.answering import ServedModel
 from bentos.champion import NoModelError
@@ -17,6 +19,7 @@ from bentos.database import Database, DatabaseDownError
 from bentos.engine import Engine
 from models.forecast import BrokenForecast, Forecast, Interval
 from services.database import RowRefused
+from services.prediction_log import log_path
 from services.settings import Settings
 from services.spool import InsertRefused, SpoolError
 from services.store import Store
@@ -198,3 +201,62 @@ def test_a_request_id_that_is_kept_for_shadows_is_refused_in_body_and_header(eng
     for request, key in ((REQUEST.model_copy(update={"request_id": "shadow:1"}), None), (REQUEST, "shadow:1")):
         with pytest.raises(RequestRefused, match="kept for shadows"):
             engine.predict(request, key)
+
+
+def logged(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for path in (folder / "logs").glob("*.log") for line in path.read_text().splitlines()]
+
+
+def test_each_prediction_is_logged_once_under_its_date_and_repeated_answers_are_not(
+    engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    request = REQUEST.model_copy(update={"date": date(2022, 1, 28), "game_id": "0022190001", "request_id": "live:1"})
+    body = json.loads(engine.predict(request, None))
+    assert log_path(tmp_path / "logs", date(2022, 1, 28)).is_file()
+    engine.predict(request, None)
+    other = Engine(settings, lambda current: served("2"))
+    other.champion.refresh()
+    other.predict(request, "live:1")
+    other.close()
+    (line,) = logged(tmp_path)
+    same = ("request_id", "prediction_id", "game_id", "minute", "alpha", "model_version", "calibration_id")
+    assert {name: line[name] for name in same} == {name: body[name] for name in same}
+    assert (line["point"], line["margin"]) == (body["point_forecast"], 1.0)
+    engine.predict(REQUEST, None)
+    engine.predict(REQUEST, None)
+    assert len(logged(tmp_path)) == 3
+
+
+def test_what_was_not_answered_is_not_logged(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RequestRefused):
+        engine.predict(REQUEST.model_copy(update={"alpha": 1e-6}), "refused")
+
+    def full(row: object) -> None:
+        raise SpoolError("no space")
+
+    monkeypatch.setattr(engine.spool, "append", full)
+    with pytest.raises(SpoolError):
+        engine.predict(REQUEST, None)
+    assert logged(tmp_path) == []
+
+
+def test_predictions_go_on_while_their_log_cannot_be_written(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs").write_text("a file stands where the folder should")
+    ids = {json.loads(engine.predict(REQUEST, None))["prediction_id"] for _ in range(3)}
+    assert {row["id"] for row in on_disk(engine, tmp_path)} == ids
+    assert sum("predictions go on" in record.getMessage() for record in caplog.records) == 1
+    (tmp_path / "logs").unlink()
+    engine.predict(REQUEST, None)
+    assert len(logged(tmp_path)) == 1
+
+
+def test_whatever_is_logged_during_a_prediction_carries_its_request_and_game(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[dict[str, object]] = []
+    monkeypatch.setattr(engine.spool, "append", lambda row: bound.append(structlog.contextvars.get_contextvars()))
+    engine.predict(REQUEST.model_copy(update={"game_id": "0022190001"}), "k")
+    assert bound == [{"request_id": "k", "game_id": "0022190001"}]
+    assert structlog.contextvars.get_contextvars() == {}
