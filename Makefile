@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 ARGS ?=
 
-.PHONY: night up down test unit lint types chromium venv bench clean
+.PHONY: night up down test unit lint types chromium prometheus venv bench clean
 
 night: venv
 	@./halftime night $(ARGS)
@@ -35,7 +35,7 @@ $(STAMP): requirements.lock
 	@touch $(STAMP)
 
 # The end-to-end tests use all cores by themselves; the others run side by side.
-test: venv chromium lint types
+test: venv chromium prometheus lint types
 	@$(PY) -m pytest tests/unit tests/integration -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
 	@$(PY) -m pytest tests/e2e $(ARGS) || [ $$? -eq 5 ] # 5: ARGS chose none of these
 
@@ -57,9 +57,18 @@ chromium:
 	  apt-get update -qq >/dev/null 2>&1 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null 2>&1; } || \
 	echo "chromium is not installed and cannot be here: the page test will be skipped"
 
+# Alert rules and dashboards are run on a real Prometheus; without it those tests say skipped. Debian would start both at
+# once, on ports of ours: a runlevel of 1 keeps them from it.
+prometheus:
+	@{ command -v prometheus && command -v prometheus-alertmanager; } >/dev/null 2>&1 || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
+	  apt-get update -qq >/dev/null 2>&1 && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager >/dev/null 2>&1; } || \
+	echo "prometheus is not installed and cannot be here: the tests that need it will be skipped"
+
 bench: venv
 	@$(PY) -m benchmarks
 
 # Only what Halftime itself made, whatever folder HALFTIME_HOME names.
 clean: down
-	rm -rf $(addprefix $(HOME_DIR)/,venv postgres postgres.password redis prefect mlflow bentoml models logs run reports spool archives) .venv
+	rm -rf $(addprefix $(HOME_DIR)/,venv postgres postgres.password redis prefect mlflow bentoml models logs run reports spool archives prometheus) .venv

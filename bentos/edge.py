@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bentos.contracts import REQUEST_ID, PredictRequest, RecordActualRequest, Request, RequestRefused, read_request
 from bentos.instruments import IN_FLIGHT, observe_request
 from services.answer import ErrorBody, Problem
+from services.trace import trace_of
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_TIMEOUT_S = 10.0
@@ -38,6 +39,7 @@ class Arrival:
 
     http_id: str
     idempotency_key: str | None
+    trace_id: str | None = None
 
 
 ARRIVAL: ContextVar[Arrival] = ContextVar("halftime_arrival")
@@ -111,7 +113,8 @@ def _fault(http_id: str) -> str:
 
 def _arrival(headers: Headers) -> Arrival:
     http_id = headers.get("x-request-id", "")
-    return Arrival(http_id if re.fullmatch(REQUEST_ID, http_id) else uuid4().hex, headers.get("idempotency-key"))
+    known = http_id if re.fullmatch(REQUEST_ID, http_id) else uuid4().hex
+    return Arrival(known, headers.get("idempotency-key"), trace_of(headers.get("traceparent")))
 
 
 def _check_headers(headers: Headers) -> None:

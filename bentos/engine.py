@@ -37,6 +37,7 @@ from services.settings import Settings
 from services.spool import Spool, SpoolError
 from services.store import ConflictingActual, Outcome, Store, UnknownGame
 from services.store_shadows import SHADOW_REQUEST
+from services.trace import traced
 
 Fallback = Callable[[], ServedModel] | None
 
@@ -85,8 +86,8 @@ class Engine:
         self.answers.close()
         self.log.close()
 
-    def predict(self, request: PredictRequest, key: str | None) -> bytes:
-        """The answer to ``request`` as JSON.
+    def predict(self, request: PredictRequest, key: str | None, trace_id: str | None = None) -> bytes:
+        """The answer to ``request`` as JSON; ``trace_id`` is told to the logs.
 
         Raises RequestRefused (400, 409), NoModelError, SpoolError, AnswersUnavailableError, BrokenForecast.
         """
@@ -96,7 +97,8 @@ class Engine:
             raise RequestRefused(400, f"request_id {problem}.", [Problem(field="request_id", problem=problem)])
         named = key is not None or request.request_id is not None
         # Whatever is logged on the way says which request and game it was about.
-        with bound_contextvars(request_id=request_id, game_id=request.game_id):
+        known = {"request_id": request_id, "game_id": request.game_id} | ({"trace_id": trace_id} if trace_id else {})
+        with bound_contextvars(**known), traced(trace_id):
             return self._first_answer(request, request_id, prediction_id, named=named)
 
     def _first_answer(self, request: PredictRequest, request_id: str, prediction_id: UUID, *, named: bool) -> bytes:
@@ -127,7 +129,9 @@ class Engine:
         return first
 
     def _looked(self, trouble: str | None) -> None:
-        observe_look(trouble, fallback=self.champion.on_fallback)
+        # Without a model there is nothing to refuse: then the fallback says so.
+        refused = trouble is not None and self.champion.current is not None
+        observe_look(refused=refused, fallback=self.champion.on_fallback)
 
     def _model(self, request: PredictRequest) -> ServedModel:
         """The champion, or the model that the request names. Raises RequestRefused (404), NoModelError."""

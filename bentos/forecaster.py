@@ -67,7 +67,8 @@ class Forecaster:
     def predict(self, request: PredictRequest, /) -> Response:
         """Forecast the margin at halftime from the margins of the minutes played."""
         try:
-            body = self.engine.predict(request, ARRIVAL.get().idempotency_key)
+            arrival = ARRIVAL.get()
+            body = self.engine.predict(request, arrival.idempotency_key, arrival.trace_id)
         except Exception as error:  # noqa: BLE001 - the service's edge: every error gets its status and sentence
             return failure(error)
         return Response(body, media_type="application/json")

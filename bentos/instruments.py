@@ -89,9 +89,10 @@ def observe_move(model: ServedModel) -> None:
     MOVED_OVER.set(model.games_since)
 
 
-def observe_look(trouble: str | None, *, fallback: bool = False) -> None:
-    """Show whether the last look for a champion found one that can be served, and whether anything does."""
-    REFUSED.set(0 if trouble is None else 1)
+def observe_look(*, refused: bool, fallback: bool) -> None:
+    """Show whether the last look found a champion that cannot be served in place of the present one, and whether
+    anything serves at all."""
+    REFUSED.set(1 if refused else 0)
     FALLBACK.set(1 if fallback else 0)
 
 

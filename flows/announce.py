@@ -76,7 +76,7 @@ class Announcer:
 
     def forecast(self, tick: Tick, forecast: StandingForecast) -> None:
         """A forecast of any minute, or a revision of it, committed just now."""
-        if self._tell(tick, forecast):
+        if self._tell(tick, forecast, tick.trace_id):
             self._metrics.told(forecast.committed_at, self._now())
 
     def forecast_again(self, tick: Tick, forecast: StandingForecast) -> None:
@@ -84,9 +84,9 @@ class Announcer:
         if (tick.game_id, forecast.minute, forecast.revision) not in self._forecasts:
             self._tell(tick, forecast)
 
-    def _tell(self, tick: Tick, forecast: StandingForecast) -> bool:
+    def _tell(self, tick: Tick, forecast: StandingForecast, trace_id: str | None = None) -> bool:
         self._forecasts.add((tick.game_id, forecast.minute, forecast.revision))
-        return self._publish("forecast", tick.game_id, forecast_data(forecast))
+        return self._publish("forecast", tick.game_id, forecast_data(forecast) | {"trace_id": trace_id})
 
     def settlement(self, tick: Tick, seen: Seen) -> None:
         """The halftime outcome and how the forecast did."""

@@ -18,6 +18,7 @@ from services.client import ForecasterError, ForecasterRefused
 from services.loop_metrics import PredictorMetrics
 from services.store import ForecastRow, Outcome, PredictionRow, StandingForecast, Store
 from services.ticks import Tick
+from services.trace import traced
 
 log = structlog.get_logger("issue")
 
@@ -81,7 +82,8 @@ class ForecastIssuer:
         answer, sqlalchemy's OperationalError when the database cannot.
         """
         try:
-            request, answer = self._ask(tick, pattern, minute, revision)
+            with traced(tick.trace_id):
+                request, answer = self._ask(tick, pattern, minute, revision)
         except ForecasterError:
             self._metrics.failed("forecaster")
             raise
@@ -94,6 +96,7 @@ class ForecastIssuer:
             polled_at=tick.polled_at,
             queued_at=tick.queued_at,
             forecast_at=self._now(),
+            trace_id=tick.trace_id,
         )
         result = self._store.record_forecast(PredictionRow.from_json(prediction_row(request, answer)), row)
         if result.outcome is Outcome.REFUSED:

@@ -13,7 +13,7 @@ from rich.table import Table
 from flows.outside import require_outside
 from flows.show import ProgressWatcher
 from flows.slate import check_night, league_today, pick_night
-from infra import services_table
+from infra import prometheus, services_table
 from infra.detached import read_status, start_detached, stop_detached
 from infra.doctor import Check, check_all
 from infra.local import signals_unwind
@@ -41,7 +41,7 @@ def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
     ran = running is not None and running.running
     if live and running is not None and ran and running.service("poller") is None:
         raise StackRunningError("a stack without a feed runs over this data folder: `make down` first")
-    names: tuple[str, ...] = services_table.UP
+    names = services_table.here((*services_table.UP, *services_table.ALERTING))
     night: date = league_today()
     replaying = live and settings.feed == "replay"
     if replaying:
@@ -78,6 +78,10 @@ def urls(settings: Settings, status: StackStatus) -> dict[str, str]:
         "MLflow UI": mlflow,
         "metrics": f"http://{settings.host}:{settings.exporter_port}/metrics",
     }
+    if status.service("prometheus") is not None:
+        table["Prometheus"] = f"http://{prometheus.prometheus_address(settings)}"
+        table["Alertmanager"] = f"http://{prometheus.alertmanager_address(settings)}"
+        table["alerts"] = prometheus.alerts_url(settings)
     if status.service("replay") is not None:
         table["replay feed"] = f"{settings.replay_url}/replay/state"
     return table

@@ -37,6 +37,7 @@ from services.loop_metrics import PollerMetrics, served
 from services.settings import get_settings
 from services.telemetry import configure_logging
 from services.ticks import Tick, TicksUnavailable
+from services.trace import new_trace
 from services.wire import ScoreboardGame, WireError
 
 log = structlog.get_logger("poller")
@@ -211,6 +212,7 @@ class Poller:
             status_text=game.status_text,
             source=self._source,
             polled_at=polled_at,
+            trace_id=new_trace(),
         )
 
     def _failed(self, error: FeedError) -> float:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from infra import binaries, services_table
+from infra import binaries, prometheus, services_table
 from infra.check import Check, bad, good, warn
 from infra.local import run_folder
 from infra.ports import find_taken
@@ -29,6 +29,7 @@ def check_machine(settings: Settings) -> list[Check]:
         *programs(settings),
         ports(settings),
         data(settings),
+        alerting(),
         chromium(),
     ]
 
@@ -85,7 +86,7 @@ def programs(settings: Settings) -> list[Check]:
 
 def ports(settings: Settings) -> Check:
     """No program of somebody else listens on a port of ours."""
-    wanted = services_table.wanted_ports(settings, services_table.MAKERS)
+    wanted = services_table.wanted_ports(settings, services_table.here(services_table.MAKERS))
     marked = find_marked(StackId(settings.home).home_prefix)
     for run_file in run_folder(settings).glob("*.json"):
         marked += recorded_processes(run_file)
@@ -114,6 +115,21 @@ def data(settings: Settings) -> Check:
             "add the plays of a season",
         )
     return good("history files", f"{settings.data}: games.parquet, {len(plays)} seasons of plays")
+
+
+def alerting() -> Check:
+    """Prometheus and Alertmanager, without which nothing evaluates the alert rules."""
+    evaluates, tells = prometheus.prometheus_program(), prometheus.alertmanager_program()
+    if evaluates is not None and tells is not None:
+        return good("prometheus", f"{evaluates}, {tells}")
+    what = "not installed" if evaluates is None else "no alertmanager beside it"
+    # Debian starts what it installs, on the ports of our exporter and our Alertmanager.
+    return warn(
+        "prometheus",
+        f"{what}; alerts are not evaluated here",
+        "Debian: apt-get install prometheus prometheus-alertmanager,"
+        " then systemctl disable --now prometheus prometheus-alertmanager",
+    )
 
 
 def chromium() -> Check:

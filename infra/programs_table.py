@@ -102,6 +102,20 @@ def exporter(settings: Settings) -> Service:
     )
 
 
+def alerts(settings: Settings) -> Service:
+    """Takes Alertmanager's alerts and starts the flows that they ask for."""
+    base = f"http://{settings.host}:{settings.alerts_port}"
+    return Service(
+        "alerts",
+        python("-m", "flows.alert_receiver"),
+        env=ours(settings),
+        depends_on=("migrate", "prefect"),
+        ready=http_ok(f"{base}/livez"),
+        port=settings.alerts_port,
+        url=f"{base}/alerts",
+    )
+
+
 def predictor(settings: Settings) -> Service:
     """Asks for the forecasts of live games and settles them."""
     return Service(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from infra import programs_table, tools_table
+from infra import programs_table, prometheus, tools_table
 from infra.ports import PortWanted
 from infra.service import Service
 from services.settings import Settings
@@ -13,6 +13,7 @@ BASE = ("postgres", "redis", "prefect", "mlflow", "migrate")
 SERVING = ("worker", "deployments", "forecaster", "board", "exporter")
 LIVE = ("predictor", "poller")
 REPLAY = ("replay",)
+ALERTING = ("alerts", "alertmanager", "prometheus")
 UP = (*BASE, *SERVING)
 
 # The slow ones that others wait for come first.
@@ -26,6 +27,9 @@ MAKERS: dict[str, Callable[[Settings], Service]] = {
     "forecaster": programs_table.forecaster,
     "board": programs_table.board,
     "exporter": programs_table.exporter,
+    "alerts": programs_table.alerts,
+    "alertmanager": tools_table.alertmanager,
+    "prometheus": tools_table.prometheus,
     "deployments": programs_table.deployments,
     "predictor": programs_table.predictor,
     "replay": programs_table.replay,
@@ -42,6 +46,12 @@ def external(settings: Settings) -> frozenset[str]:
         "mlflow": settings.mlflow_tracking_uri,
     }
     return frozenset(name for name, url in named.items() if url)
+
+
+def here(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that can be started here: alerts are evaluated where Prometheus and Alertmanager are."""
+    able = prometheus.installed()
+    return tuple(name for name in names if able or name not in ALERTING)
 
 
 def wanted_ports(settings: Settings, names: Iterable[str]) -> list[PortWanted]:

@@ -1,4 +1,4 @@
-"""The tools' own servers as services of the local stack: PostgreSQL, Redis, Prefect, MLflow."""
+"""The tools' own servers as services of the local stack: those that keep data, and those that watch the others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from infra import postgres as postgres_server
+from infra import prometheus as prometheus_server
 from infra import redis as redis_server
 from infra.environment import child_env, mlflow_env
 from infra.readiness import http_ok, redis_ok
@@ -114,5 +115,33 @@ def mlflow(settings: Settings) -> Service:
         prepare=partial(make_folder, folder / "artifacts"),
         ready=http_ok(f"{base}/health"),
         port=settings.mlflow_port,
+        url=base,
+    )
+
+
+def alertmanager(settings: Settings) -> Service:
+    """Alertmanager, which groups alerts and tells our receiver."""
+    base = f"http://{prometheus_server.alertmanager_address(settings)}"
+    return Service(
+        "alertmanager",
+        lambda: prometheus_server.alertmanager_command(settings),
+        depends_on=("alerts",),
+        prepare=partial(prometheus_server.write_alertmanager, settings),
+        ready=http_ok(f"{base}/-/ready"),
+        port=settings.alertmanager_port,
+        url=base,
+    )
+
+
+def prometheus(settings: Settings) -> Service:
+    """Prometheus, which scrapes the stack and evaluates the alert rules."""
+    base = f"http://{prometheus_server.prometheus_address(settings)}"
+    return Service(
+        "prometheus",
+        lambda: prometheus_server.prometheus_command(settings),
+        depends_on=("alertmanager",),
+        prepare=partial(prometheus_server.write_prometheus, settings),
+        ready=http_ok(f"{base}/-/ready"),
+        port=settings.prometheus_port,
         url=base,
     )

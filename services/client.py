@@ -29,6 +29,7 @@ from services.client_errors import (
     read,
     unavailable,
 )
+from services.trace import trace_headers
 
 __all__ = [
     "AsyncForecasterClient",
@@ -133,7 +134,9 @@ class ForecasterClient:
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         for tried in range(1, self._retry.tries + 1):
             try:
-                outcome: httpx.Response | httpx.TransportError = self._http.request(method, path, json=body)
+                outcome: httpx.Response | httpx.TransportError = self._http.request(
+                    method, path, json=body, headers=trace_headers()
+                )
             except httpx.TransportError as error:
                 outcome = error
             done, trouble, asked_s = judge(outcome)
@@ -193,7 +196,9 @@ class AsyncForecasterClient:
     async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         for tried in range(1, self._retry.tries + 1):
             try:
-                outcome: httpx.Response | httpx.TransportError = await self._http.request(method, path, json=body)
+                outcome: httpx.Response | httpx.TransportError = await self._http.request(
+                    method, path, json=body, headers=trace_headers()
+                )
             except httpx.TransportError as error:
                 outcome = error
             done, trouble, asked_s = judge(outcome)

@@ -146,6 +146,7 @@ forecasts = Table(
     _text("role"),
     _text("model_version"),
     _text("calibration_id"),
+    _text("trace_id", nullable=True),
     UniqueConstraint(
         "game_id", "minute", "model_version", "calibration_id", "revision", "role", name="forecasts_identity_key"
     ),

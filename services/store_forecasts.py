@@ -35,9 +35,9 @@ _OPEN = text(
 _INSERT = text(
     """
     INSERT INTO forecasts (game_id, minute, revision, role, prediction_id, model_version, calibration_id, tick_digest,
-                           persistence, polled_at, queued_at, forecast_at)
+                           persistence, polled_at, queued_at, forecast_at, trace_id)
     SELECT :game_id, :minute, :revision, 'champion', p.id, p.model_version, p.calibration_id, :tick_digest,
-           :persistence, :polled_at, :queued_at, :forecast_at
+           :persistence, :polled_at, :queued_at, :forecast_at, :trace_id
     FROM predictions p WHERE p.id = :prediction_id
     ON CONFLICT DO NOTHING
     RETURNING id, prediction_id, committed_at

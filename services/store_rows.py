@@ -80,6 +80,7 @@ class ForecastRow:
     forecast_at: datetime
     polled_at: datetime | None = None
     queued_at: datetime | None = None
+    trace_id: str | None = None
 
     @property
     def official(self) -> bool:

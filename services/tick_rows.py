@@ -21,7 +21,8 @@ class TicksUnavailable(ConnectionError):
 class Tick:
     """A new state of a game. ``polled_at`` is when the feed was asked, ``queued_at`` when the tick was published.
 
-    ``source`` is recorded, simulated, archive or live; times are aware UTC, the league date is US/Eastern.
+    ``source`` is recorded, simulated, archive or live; times are aware UTC, the league date is US/Eastern. ``trace_id``
+    is that of the poll (services.trace), None for a tick that nobody traces.
     """
 
     game_id: str
@@ -32,6 +33,7 @@ class Tick:
     tip_at: datetime | None = None
     status_text: str = ""
     queued_at: datetime | None = None
+    trace_id: str | None = None
 
     @property
     def digest(self) -> str:
@@ -75,6 +77,7 @@ def encode(tick: Tick, queued_at: datetime) -> dict[str, str]:
         "tip_at": tick.tip_at.isoformat() if tick.tip_at else "",
         "status_text": tick.status_text,
         "queued_at": queued_at.isoformat(),
+        "trace_id": tick.trace_id or "",
     }
 
 
@@ -91,6 +94,8 @@ def decode(fields: Mapping[str, str]) -> Tick:
             tip_at=datetime.fromisoformat(fields["tip_at"]) if fields["tip_at"] else None,
             status_text=fields["status_text"],
             queued_at=datetime.fromisoformat(fields["queued_at"]),
+            # Entries of an older release have none.
+            trace_id=fields.get("trace_id") or None,
         )
     except KeyError as error:
         raise TickError(f"field {error} is missing") from error

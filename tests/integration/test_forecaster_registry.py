@@ -42,6 +42,7 @@ def test_champion_is_served_followed_and_kept(tmp_path: Path) -> None:
                 assert stood_in["explanation"]["similar"] == []
                 assert running.http.get("/health").json()["status"] == "degraded"
                 assert re.search(r"^halftime_model_fallback\S* 1.0$", running.http.get("/metrics").text, re.MULTILINE)
+                assert re.search(r"^halftime_model_refused\S* 0.0$", running.http.get("/metrics").text, re.MULTILINE)
                 for seed, number in ((1, "1"), (2, "2")):
                     version = registry.register(small_bundle(tmp_path / f"bundle-{seed}", seed=seed, minutes=(18,)))
                     assert version.version == number

@@ -259,3 +259,15 @@ def test_what_another_process_of_the_same_name_left_is_read_again_when_the_lease
     rig.predictor.step(block_ms=0)
     assert rig.stream.backlog() == 0
     rig.close()
+
+
+def test_one_trace_goes_from_the_poll_to_the_row_and_the_broadcast(rig: Rig, store: Store) -> None:
+    rig.play(until_s=rig.half_s() - 60.0)
+    made = rows(store, "SELECT game_id, minute, revision, trace_id FROM forecasts ORDER BY id")
+    assert len({trace for *_, trace in made}) > 20
+    assert all(len(str(trace)) == 32 for *_, trace in made)
+    told = [
+        (event.game_id, event.data["minute"], event.data["revision"], event.data["trace_id"])
+        for event in rig.told.of("forecast")
+    ]
+    assert sorted(map(str, told)) == sorted(map(str, made))

@@ -30,6 +30,8 @@ def upgrade() -> None:
             CONSTRAINT alarm_states_pkey PRIMARY KEY (source, lineage, alpha, alarm, kind)
         );
         ALTER TABLE registered_versions ADD COLUMN reference jsonb;
+        ALTER TABLE forecasts ADD COLUMN trace_id text
+            CONSTRAINT forecasts_trace_check CHECK (trace_id ~ '^[0-9a-f]{32}$');
         CREATE TABLE alerts (
             id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT alerts_pkey PRIMARY KEY,
             fingerprint text NOT NULL,

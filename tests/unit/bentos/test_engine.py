@@ -260,3 +260,10 @@ def test_whatever_is_logged_during_a_prediction_carries_its_request_and_game(
     engine.predict(REQUEST.model_copy(update={"game_id": "0022190001"}), "k")
     assert bound == [{"request_id": "k", "game_id": "0022190001"}]
     assert structlog.contextvars.get_contextvars() == {}
+
+
+def test_the_trace_of_a_request_is_in_its_line_of_the_log(engine: Engine, tmp_path: Path) -> None:
+    engine.predict(PredictRequest(pattern=[1.0] * 18, date=date(2026, 1, 5)), None, "a" * 32)
+    engine.predict(PredictRequest(pattern=[1.0] * 18, date=date(2026, 1, 5)), None)
+    lines = log_path(tmp_path / "logs", date(2026, 1, 5)).read_text().splitlines()
+    assert [json.loads(line)["trace_id"] for line in lines] == ["a" * 32, None]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infra import binaries, doctor, machine_checks
+from infra import binaries, doctor, machine_checks, prometheus
 from infra.check import Check
 from infra.detached import read_status
 from infra.local import LocalStack
@@ -19,7 +19,7 @@ from tests.support.fake_services import fake
 from tests.support.waiting import until
 
 PORTS = ("forecaster", "board", "exporter", "prefect", "mlflow", "postgres", "redis", "replay", "poller_metrics",
-         "predictor_metrics")  # fmt: skip
+         "predictor_metrics", "alerts", "alertmanager", "prometheus")  # fmt: skip
 
 
 @pytest.fixture
@@ -58,9 +58,47 @@ def test_every_finding_that_is_not_right_says_what_to_do(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * 10**8))
     checks = doctor.check_all(settings)
     wrong = [each for each in checks if not each.ok]
-    assert {"disk", "redis-server", "postgres programs", "chromium", "stack"} <= {each.name for each in wrong}
+    assert {"disk", "redis-server", "postgres programs", "prometheus", "chromium", "stack"} <= {
+        each.name for each in wrong
+    }
     assert all(each.remedy for each in wrong)
     assert "0.5 GB free" in named(checks, "disk").detail
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ((), "not installed; alerts are not evaluated here"),
+        (("prometheus-alertmanager",), "not installed; alerts are not evaluated here"),
+        (("prometheus",), "no alertmanager beside it; alerts are not evaluated here"),
+    ],
+)
+def test_without_prometheus_and_alertmanager_a_warning_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name in there else None)
+    finding = machine_checks.alerting()
+    assert (finding.name, finding.ok, finding.warning, finding.detail) == ("prometheus", False, True, said)
+    assert "apt-get install prometheus prometheus-alertmanager" in finding.remedy
+
+
+def test_with_both_programs_their_places_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    finding = machine_checks.alerting()
+    assert (finding.ok, finding.detail) == (True, "/bin/prometheus, /bin/alertmanager")
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_port_is_asked_for_only_when_its_service_can_be_started(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, able: bool
+) -> None:
+    monkeypatch.setattr(prometheus, "installed", lambda: able)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", settings.alertmanager_port))
+        holder.listen()
+        finding = machine_checks.ports(settings)
+    assert finding.ok is not able
+    assert ("HALFTIME_ALERTMANAGER_PORT" in finding.remedy) is able
 
 
 def test_a_taken_port_is_named_with_its_owner(settings: Settings) -> None:

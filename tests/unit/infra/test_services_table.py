@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import services_table, tools_table
+from infra import prometheus, services_table, tools_table
 from infra.postgres import PostgresError
 from services.settings import Settings
 
@@ -52,6 +52,35 @@ def test_every_port_has_a_setting(tmp_path: Path) -> None:
     assert (ports["forecaster"].port, ports["forecaster"].setting) == (18080, "HALFTIME_FORECASTER_PORT")
     assert (ports["poller"].port, ports["poller"].setting) == (9101, "HALFTIME_POLLER_METRICS_PORT")
     assert ports["predictor"].setting == "HALFTIME_PREDICTOR_METRICS_PORT"
+    assert (ports["alerts"].port, ports["alerts"].setting) == (9095, "HALFTIME_ALERTS_PORT")
+    assert (ports["alertmanager"].port, ports["alertmanager"].setting) == (9093, "HALFTIME_ALERTMANAGER_PORT")
+    assert (ports["prometheus"].port, ports["prometheus"].setting) == (9091, "HALFTIME_PROMETHEUS_PORT")
+
+
+def test_every_port_is_another_one(tmp_path: Path) -> None:
+    ports = [each.port for each in services_table.wanted_ports(settings_for(tmp_path), services_table.MAKERS)]
+    assert len(set(ports)) == len(ports)
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_alerts_are_evaluated_where_their_programs_are(monkeypatch: pytest.MonkeyPatch, able: bool) -> None:
+    monkeypatch.setattr(prometheus, "installed", lambda: able)
+    found = services_table.here(services_table.MAKERS)
+    assert set(services_table.MAKERS) - set(found) == (set() if able else set(services_table.ALERTING))
+
+
+def test_a_night_starts_nothing_that_evaluates_alerts() -> None:
+    of_a_night = (*services_table.BASE, *services_table.SERVING, *services_table.REPLAY, *services_table.LIVE)
+    assert not set(services_table.ALERTING) & {*of_a_night}
+    assert {*of_a_night, *services_table.ALERTING} == set(services_table.MAKERS)
+
+
+def test_an_alert_finds_whoever_it_is_told_to(tmp_path: Path) -> None:
+    services = {each.name: each for each in services_table.build(settings_for(tmp_path), services_table.ALERTING)}
+    assert list(services) == ["alerts", "alertmanager", "prometheus"]
+    assert set(services["alerts"].depends_on) == {"migrate", "prefect"}
+    assert services["alertmanager"].depends_on == ("alerts",)
+    assert services["prometheus"].depends_on == ("alertmanager",)
 
 
 def test_the_password_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> None:

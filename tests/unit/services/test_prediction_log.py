@@ -34,6 +34,7 @@ DAY = date(2026, 11, 24)
 FIELDS = {
     "event", "level", "timestamp", "league_date", "request_id", "prediction_id", "game_id", "minute", "home", "away",
     "margin", "point", "lower", "upper", "alpha", "model_version", "model_digest", "calibration_id", "duration_ms",
+    "trace_id",
 }  # fmt: skip
 
 
