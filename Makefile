@@ -71,4 +71,4 @@ bench: venv
 
 # Only what Halftime itself made, whatever folder HALFTIME_HOME names.
 clean: down
-	rm -rf $(addprefix $(HOME_DIR)/,venv postgres postgres.password redis prefect mlflow bentoml models logs run reports spool archives prometheus) .venv
+	rm -rf $(addprefix $(HOME_DIR)/,venv postgres postgres.password redis prefect mlflow bentoml models logs run reports spool archives prometheus evidently) .venv

@@ -19,6 +19,7 @@ from flows.cli_logs import logs
 from flows.cli_models import bento, models, promote, roll_back
 from flows.cli_predict import predict, reproduce
 from flows.cli_rehearse import rehearse
+from flows.cli_report import report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -217,6 +218,7 @@ app.command()(reproduce)
 app.command()(backtest)
 app.command()(models)
 app.command()(rehearse)
+app.command()(report)
 app.command()(logs)
 app.command()(promote)
 app.command()(bento)

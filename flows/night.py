@@ -28,6 +28,7 @@ from infra import services_table
 from infra.local import LocalStack
 from models.settlement import OutcomeState
 from monitoring.night import NightReport
+from services.registry import Version
 from services.replay_control import ReplayControl, ReplayState
 from services.settings import Settings
 from services.store import Night
@@ -84,14 +85,15 @@ def run_night(
     return report
 
 
-def prepare(settings: Settings, night: date, watch: Watcher) -> None:
-    """History and a champion that has not seen ``night``."""
+def prepare(settings: Settings, night: date, watch: Watcher) -> Version:
+    """History and a champion that has not seen ``night``; its version."""
     watch.stage(f"history: {settings.league_source} games")
     count = ensure_history(settings, lambda done, total: watch.share("loading games", done / total))
     watch.stage(f"champion for {night} ({count} games of history)")
-    _, summary = ensure_champion(settings, as_of=night, progress=watch.share)
+    version, summary = ensure_champion(settings, as_of=night, progress=watch.share)
     if summary is not None:
         log.info("trained", summary=summary.line())
+    return version
 
 
 def play(settings: Settings, night: date, watch: Watcher) -> None:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.outside import require_outside
+from flows.serving import await_champion
 from flows.show import ProgressWatcher
 from flows.slate import check_night, league_today, pick_night
 from infra import prometheus, services_table
@@ -56,7 +57,9 @@ def bring_up(settings: Settings, *, live: bool) -> dict[str, str]:
         status = start_detached(settings, names, on_event=watcher.service)
         try:
             with signals_unwind():
-                prepare(settings, night, watcher)
+                champion = prepare(settings, night, watcher)
+                watcher.stage("the forecaster loads the champion")
+                await_champion(settings, champion.digest)
                 if replaying:
                     with closing(ReplayControl(settings.replay_url)) as replay:
                         replay.start()
@@ -78,6 +81,8 @@ def urls(settings: Settings, status: StackStatus) -> dict[str, str]:
         "MLflow UI": mlflow,
         "metrics": f"http://{settings.host}:{settings.exporter_port}/metrics",
     }
+    if status.service("evidently") is not None:
+        table["Evidently UI"] = f"http://{settings.host}:{settings.evidently_port}"
     if status.service("prometheus") is not None:
         table["Prometheus"] = f"http://{prometheus.prometheus_address(settings)}"
         table["Alertmanager"] = f"http://{prometheus.alertmanager_address(settings)}"

@@ -169,10 +169,22 @@ def close_zombies() -> dict[str, int]:
 
 
 @flow(name="nightly-report", retries=2, retry_delay_seconds=60)
-def nightly_report(league_date: date | None = None) -> dict[str, object]:
-    """The night's figures and an Evidently report, stored in PostgreSQL."""
+def nightly_report(
+    league_date: date | None = None, since: date | None = None, until: date | None = None
+) -> dict[str, object]:
+    """The night's figures and Evidently reports of its week and season, stored in PostgreSQL; with ``since`` only one
+    of the span from there ``until`` (unset: today)."""
     from flows import report as reporting
+    from flows.slate import league_today
 
+    if since is None and until is not None:
+        raise ValueError("until needs since: name the first league date of the span, or use league_date for a night")
+    if since is not None:
+        made = reporting.span_report(get_settings(), since, until or league_today())
+        reporting.tell_prefect(made)
+        get_run_logger().info(made.line())
+        return made.to_json()
     result = reporting.nightly_report(get_settings(), league_date=league_date)
+    reporting.tell_prefect(*result.windows)
     get_run_logger().info(result.line())
     return result.to_json()

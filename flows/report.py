@@ -4,29 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 import structlog
 
 from flows import wiring
 from models.clock import OFFICIAL_MINUTE
-from models.history import MARGIN_COLUMNS
 from monitoring.night import NightReport, build_night_report
 from monitoring.night_html import write_html
-from monitoring.queries import night_rows, settled_rows
+from monitoring.queries import night_rows
+from monitoring.report_windows import League, Window, judge, nightly_windows
+from monitoring.reports import SNAPSHOT
 from services.settings import Settings
 from services.store import Store
 
 log = structlog.get_logger("report")
 
 NIGHT, CLIENT_TIMES = "night", "client_times"
-WINDOW_DAYS = 7
-REFERENCE_GAMES = 1300
 
 
 class NoNight(LookupError):
     """There is no night to report on."""
+
+
+class WrongSpan(ValueError):
+    """A span that ends before it begins."""
+
+
+@dataclass(frozen=True)
+class StoredWindow:
+    """A report that is stored: figures and flags for a log or an artifact, and where the board shows it."""
+
+    window: Window
+    report_id: int
+    new: bool
+    status: str
+    message: str
+    flags: tuple[str, ...]
+    figures: dict[str, float | None]
+    rows: int
+    url: str
+
+    def line(self) -> str:
+        """One sentence for a log."""
+        return f"{self.window.name} {self.window.since} to {self.window.until}: {self.message}, {self.url}"
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        dates = {"since": self.window.since.isoformat(), "until": self.window.until.isoformat()}
+        kept = ("report_id", "new", "status", "message", "figures", "rows", "url")
+        values = {name: getattr(self, name) for name in kept}
+        return {"window": self.window.name, **dates, **values, "flags": list(self.flags)}
 
 
 @dataclass(frozen=True)
@@ -35,13 +64,23 @@ class NightlyResult:
 
     league_date: date
     night_id: int | None
-    evidently_id: int | None
-    evidently_status: str
     settled: int
+    windows: tuple[StoredWindow, ...]
+
+    @property
+    def evidently_id(self) -> int | None:
+        """The week's report."""
+        return self.windows[0].report_id if self.windows[0].new else None
+
+    @property
+    def evidently_status(self) -> str:
+        """The week's status: ok or not_enough_games."""
+        return self.windows[0].status
 
     def line(self) -> str:
         """One sentence for a log."""
-        return f"{self.league_date}: {self.settled} settled forecasts; Evidently: {self.evidently_status}"
+        windows = "; ".join(one.line() for one in self.windows)
+        return f"{self.league_date}: {self.settled} settled forecasts; Evidently: {windows}"
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -51,6 +90,7 @@ class NightlyResult:
             "evidently_id": self.evidently_id,
             "evidently_status": self.evidently_status,
             "settled": self.settled,
+            "windows": [one.to_json() for one in self.windows],
         }
 
 
@@ -88,7 +128,8 @@ def write_page(settings: Settings, report: NightReport) -> Path:
 
 
 def nightly_report(settings: Settings, *, league_date: date | None = None) -> NightlyResult:
-    """Builds and stores both reports of ``league_date`` (unset: the newest night with a forecast). Raises NoNight."""
+    """Builds and stores the reports of ``league_date`` (unset: the newest night with a forecast): the night's own, and
+    Evidently's of the week and the season so far. Made again it replaces figures and adds no report. Raises NoNight."""
     source = settings.feed_source
     with wiring.store(settings) as store:
         night = league_date or store.newest_night(source)
@@ -97,24 +138,85 @@ def nightly_report(settings: Settings, *, league_date: date | None = None) -> Ni
         report = build_report(store, night, source)
         night_id = store.record_report(NIGHT, night, report.model_dump(mode="json"), report.model.version or "")
         write_page(settings, report)
-        evidently_id, status = _evidently(store, settings, report)
+        league = _league(settings)
+        windows = tuple(_stored(store, settings, one) for one in nightly_windows(store, league, night))
         _performance(store, settings, report)
-    return NightlyResult(night, night_id, evidently_id, status, report.totals.settled)
+    return NightlyResult(night, night_id, report.totals.settled, windows)
 
 
-def _evidently(store: Store, settings: Settings, report: NightReport) -> tuple[int | None, str]:
-    # Importing Evidently costs two seconds and 300 MB: only here, where it is used.
-    from monitoring.reports import KIND, build_evidently_report, history_frame, settled_frame
+def span_report(settings: Settings, since: date, until: date) -> StoredWindow:
+    """Builds and stores Evidently's report of league dates since..until (both included). Raises WrongSpan."""
+    if since > until:
+        raise WrongSpan(f"{since} is after {until}: name the first league date, then the last")
+    with wiring.store(settings) as store:
+        return _stored(store, settings, Window("span", since, until))
 
-    night = report.league_date
-    since = night - timedelta(days=WINDOW_DAYS - 1)
-    current = settled_frame(settled_rows(store.engine, report.source, since, night))
-    past = store.history_frame(*settings.history_sources, before=since).tail(REFERENCE_GAMES)
-    reference = history_frame(past[list(MARGIN_COLUMNS)].to_numpy(), OFFICIAL_MINUTE) if len(past) else None
-    made = build_evidently_report(
-        current, reference, window=f"{report.source} games of {since} to {night}", model_version=report.model.version
+
+def workspace_path(settings: Settings) -> Path:
+    """The folder of Evidently's UI."""
+    return settings.home / "evidently"
+
+
+def stored_page(settings: Settings, report_id: int) -> str | None:
+    """Evidently's page (HTML, about 4 MB) rendered from a stored report; None when it had not enough games or is not
+    there."""
+    from monitoring.reports import stored_html
+
+    with wiring.store(settings) as store:
+        body = store.report_body(report_id)
+    return None if body is None else stored_html(body)
+
+
+def artifact(window: StoredWindow) -> str:
+    """What Prefect shows of a stored report, as Markdown: its figures, its flags and where the board has it."""
+    rows = "\n".join(
+        f"| {name} | {'not known' if value is None else f'{value:.3f}'} |" for name, value in window.figures.items()
     )
-    return store.record_report(KIND, night, made.body, report.model.version or ""), made.status
+    flags = "\n".join(f"- {flag}" for flag in window.flags) or "Nothing is flagged."
+    dates = f"{window.window.name}: {window.window.since} to {window.window.until}"
+    return f"## {dates}\n\n{window.message}. [The report]({window.url})\n\n{flags}\n\n| figure | |\n|---|---|\n{rows}\n"
+
+
+def tell_prefect(*windows: StoredWindow) -> int:
+    """Links each report from the run that made it; how many artifacts were made, none outside a Prefect run."""
+    from prefect.artifacts import create_link_artifact, create_markdown_artifact
+    from prefect.context import FlowRunContext
+
+    if FlowRunContext.get() is None:
+        return 0
+    for window in windows:
+        key, about = f"report-{window.window.name}", window.line()
+        create_markdown_artifact(artifact(window), key=key, description=about)
+        create_link_artifact(window.url, link_text=about, key=f"{key}-link", description=about)
+    return 2 * len(windows)
+
+
+def _league(settings: Settings) -> League:
+    return League(settings.feed_source, settings.history_sources, settings.model_name)
+
+
+def _stored(store: Store, settings: Settings, window: Window) -> StoredWindow:
+    judged = judge(store, _league(settings), window)
+    report, version = judged.report, judged.model_version or ""
+    made = store.record_report(window.kind, window.until, report.body, version, beside={SNAPSHOT: report.snapshot})
+    found = made if made is not None else store.report_id(window.kind, window.until, report.body, version)
+    if found is None:
+        raise LookupError(f"the {window.name} report was neither stored nor found: look at the database's log")
+    store.record_performances(judged.rows)
+    from monitoring.workspace import add_snapshot
+
+    add_snapshot(workspace_path(settings), found, report.stored())
+    return StoredWindow(
+        window,
+        found,
+        made is not None,
+        report.status,
+        str(report.body["message"]),
+        tuple(report.flags),
+        report.body["figures"],
+        len(judged.rows),
+        f"{settings.board_url}/reports/{found}",
+    )
 
 
 def _performance(store: Store, settings: Settings, report: NightReport) -> None:

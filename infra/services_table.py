@@ -14,7 +14,7 @@ SERVING = ("worker", "deployments", "forecaster", "board", "exporter")
 LIVE = ("predictor", "poller")
 REPLAY = ("replay",)
 ALERTING = ("alerts", "alertmanager", "prometheus")
-UP = (*BASE, *SERVING)
+UP = (*BASE, *SERVING, "evidently")
 
 # The slow ones that others wait for come first.
 MAKERS: dict[str, Callable[[Settings], Service]] = {
@@ -27,6 +27,7 @@ MAKERS: dict[str, Callable[[Settings], Service]] = {
     "forecaster": programs_table.forecaster,
     "board": programs_table.board,
     "exporter": programs_table.exporter,
+    "evidently": tools_table.evidently,
     "alerts": programs_table.alerts,
     "alertmanager": tools_table.alertmanager,
     "prometheus": tools_table.prometheus,

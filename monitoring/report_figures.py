@@ -16,8 +16,8 @@ FIGURES = (
 )
 # A shift below a quarter of a standard deviation is not worth a person's time at any sample size.
 MIN_EFFECT = 0.25
-# 99.9th percentile of the distance between two samples of one distribution is about NOISE times the root of the summed
-# 1 / n, by simulation; the columns of a report are eight, and so a clean one is flagged about once in a hundred.
+# Two samples of one distribution are, at the 99.9th percentile, 3.1 times the root of the summed 1 / n apart;
+# games of a week share teams, which adds to it. Eight columns then flag about one clean week in a hundred.
 NOISE = 3.6
 # Each test of a figure may fail by chance in so many windows of a model that keeps its promises.
 TEST_RISK = 0.005

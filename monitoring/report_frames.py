@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from models.clock import HALFTIME_MINUTE
+from monitoring.report_rows import JudgedRow
 from monitoring.rows import SettledRow
 
 SWING_MINUTES = 6
@@ -42,8 +43,8 @@ def settled_frame(rows: Iterable[SettledRow]) -> pd.DataFrame:
     """
     lines = []
     for row in rows:
-        known = (getattr(row, "pace", None), getattr(row, "rating", None))
-        pace, rating = (math.nan if value is None else float(value) for value in known)
+        known = (row.pace, row.rating) if isinstance(row, JudgedRow) else (None, None)
+        pace, rating = (math.nan if value is None else value for value in known)
         judged = (row.actual - row.point, row.actual, row.point, row.persistence, row.lower, row.upper, row.covered)
         lines.append((*_features(row.pattern), pace, rating, *map(float, judged)))
     return pd.DataFrame(lines, columns=list(COLUMNS), dtype=float)

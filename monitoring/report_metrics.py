@@ -5,6 +5,7 @@ Imported only by the process that makes a report: Evidently costs two seconds an
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,11 @@ from monitoring.report_figures import bias_bound, coverage_bounds, width_bound
 from monitoring.report_frames import JUDGED_COLUMNS, QUALITY_COLUMNS
 
 
-class Coverage(SingleValueMetric):  # type: ignore[misc]
+class Coverage(SingleValueMetric):
     """Share of intervals that held the outcome."""
 
 
-class CoverageCalculation(SingleValueCalculation[Coverage]):  # type: ignore[misc]
+class CoverageCalculation(SingleValueCalculation[Coverage]):
     """The mean of ``covered``."""
 
     def calculate(self, context: Context, current_data: Dataset, reference_data: Dataset | None) -> Any:
@@ -36,11 +37,11 @@ class CoverageCalculation(SingleValueCalculation[Coverage]):  # type: ignore[mis
         return "Coverage: share of intervals that held the outcome"
 
 
-class MeanWidth(SingleValueMetric):  # type: ignore[misc]
+class MeanWidth(SingleValueMetric):
     """Mean width of the intervals, points."""
 
 
-class MeanWidthCalculation(SingleValueCalculation[MeanWidth]):  # type: ignore[misc]
+class MeanWidthCalculation(SingleValueCalculation[MeanWidth]):
     """The mean of ``upper`` minus ``lower``."""
 
     def calculate(self, context: Context, current_data: Dataset, reference_data: Dataset | None) -> Any:
@@ -53,11 +54,11 @@ class MeanWidthCalculation(SingleValueCalculation[MeanWidth]):  # type: ignore[m
         return "Mean width of the intervals, points"
 
 
-class Skill(SingleValueMetric):  # type: ignore[misc]
+class Skill(SingleValueMetric):
     """Skill in squared error against persistence."""
 
 
-class SkillCalculation(SingleValueCalculation[Skill]):  # type: ignore[misc]
+class SkillCalculation(SingleValueCalculation[Skill]):
     """One minus the ratio of the squared errors."""
 
     def calculate(self, context: Context, current_data: Dataset, reference_data: Dataset | None) -> Any:
@@ -80,8 +81,10 @@ def run_report(
     alpha: float,
     figures: dict[str, float | None],
     name: str,
+    at: datetime | None = None,
 ) -> Snapshot:
-    """Evidently over ``games``, with drift of ``columns`` against ``reference`` where ``threshold`` is given."""
+    """Evidently over ``games``, with drift of ``columns`` against ``reference`` where ``threshold`` is given; ``at`` is
+    the snapshot's place in time, now when unset."""
     judged = bool(np.isfinite(games[list(JUDGED_COLUMNS)].to_numpy(dtype=float)).all())
     kept = [*QUALITY_COLUMNS, *columns, *(JUDGED_COLUMNS if judged else ())]
     definition = DataDefinition(
@@ -95,7 +98,7 @@ def run_report(
         # Evidently scores the reference too; where it was never forecast its own outcome stands in, with no error.
         scored = reference[kept] if known else reference[kept].assign(point=reference["actual"])
         compared = Dataset.from_pandas(scored.astype(float).reset_index(drop=True), definition)
-    return Report(metrics).run(Dataset.from_pandas(games[kept], definition), compared, name=name)
+    return Report(metrics).run(Dataset.from_pandas(games[kept], definition), compared, name=name, timestamp=at)
 
 
 def _quality(games: pd.DataFrame) -> list[Any]:
@@ -104,7 +107,7 @@ def _quality(games: pd.DataFrame) -> list[Any]:
     bound = bias_bound(games)
     return [
         MAE(mean_tests=[], std_tests=[]),
-        MeanError(mean_tests=[gte(-bound), lte(bound)], std_tests=[]),
+        MeanError(mean_tests=[gte(-bound), lte(bound)], std_tests=[], error_plot=False),
         RMSE(tests=[]),
         AbsMaxError(tests=[]),
     ]
@@ -119,8 +122,8 @@ def _promises(
         Coverage(tests=[gte(low), lte(high)]),
         MeanWidth(tests=[] if width is None else [lte(width)]),
     ]
-    lower, upper = figures["skill_lower"], figures["skill_upper"]
-    if lower is not None and upper is not None:
-        # Worse than persistence by more than the uncertainty of the skill itself.
-        found.append(Skill(tests=[gte(-(upper - lower) / 2)]))
+    skill, upper = figures["skill"], figures["skill_upper"]
+    if skill is not None and upper is not None:
+        # It fails when even the upper end of the skill's own 95% range is below 0, which is persistence.
+        found.append(Skill(tests=[gte(skill - upper)]))
     return found

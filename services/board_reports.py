@@ -8,6 +8,9 @@ from typing import Any
 
 MAX_DEPTH = 6
 MAX_ROWS = 500
+# JSONB keeps no order: what a person asks first comes first, whatever a report calls its other parts follows.
+FIRST = ("status", "message", "window", "flags", "figures", "tests", "drift", "by_version", "by_minute")
+HIDDEN = ("snapshot",)
 
 
 def page(title: str, body: str) -> str:
@@ -43,7 +46,17 @@ def report_page(report: Mapping[str, Any]) -> str:
     title = f"{report['kind']} report, {report['league_date'] or 'no league date'}"
     about = f"model {report['model_version'] or 'unknown'}, made {report['created_at']}"
     link = f'<a href="/api/reports/{int(report["id"])}">as JSON</a>'
-    return page(title, f"<h2>{escape(title)}</h2><p>{escape(about)} &middot; {link}</p>{_value(report['body'], 0)}")
+    return page(
+        title, f"<h2>{escape(title)}</h2><p>{escape(about)} &middot; {link}</p>{_value(_shown(report['body']), 0)}"
+    )
+
+
+def _shown(body: Any) -> Any:
+    """The body in order, without what only a program can read: the JSON has it."""
+    if not isinstance(body, Mapping):
+        return body
+    names = [*(name for name in FIRST if name in body), *(name for name in body if name not in FIRST)]
+    return {name: body[name] for name in names if name not in HIDDEN}
 
 
 def _value(value: Any, depth: int) -> str:

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     replay_port: int = 8899
     alerts_port: int = Field(default=9095, description="port of the receiver of Alertmanager's alerts")
     alertmanager_port: int = 9093
+    evidently_port: int = 8001
     prometheus_port: int = 9091
     poller_metrics_port: int = 9101
     predictor_metrics_port: int = 9102

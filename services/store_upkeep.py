@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -54,6 +54,21 @@ class Report:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A row of ``model_performance``: the ``figures`` of a version at one minute and level over the ``n`` games of
+    ``scope`` as of a league date."""
+
+    model_name: str
+    model_version: str
+    minute: int
+    alpha: float
+    scope: str
+    as_of: date
+    n: int
+    figures: dict[str, Any]
+
+
 class LeaseStore:
     """The part of the store that keeps ``leases``."""
 
@@ -83,21 +98,50 @@ class UpkeepStore:
     engine: Engine
 
     def record_report(
-        self, kind: str, league_date: date, body: Mapping[str, Any], model_version: str = ""
+        self,
+        kind: str,
+        league_date: date,
+        body: Mapping[str, Any],
+        model_version: str = "",
+        *,
+        beside: Mapping[str, Any] | None = None,
     ) -> int | None:
-        """Store a report; its id, or None when exactly this report is stored already."""
-        digest = hashlib.sha256(dump_json(dict(sorted(body.items()))).encode()).hexdigest()
+        """Store a report; its id, or None when exactly this report is stored already.
+
+        ``beside`` goes into the body too, but two reports that differ in it alone (a time, a plot) are the same one.
+        """
         values = {
             "kind": kind,
             "league_date": league_date,
             "model_version": model_version,
-            "digest": digest,
-            "body": dict(body),
+            "digest": _digest(body),
+            "body": dict(body) | dict(beside or {}),
         }
         statement = insert(reports).values(values).on_conflict_do_nothing().returning(reports.c.id)
         with transaction(self.engine) as connection:
             found = connection.execute(statement).scalar_one_or_none()
         return None if found is None else int(found)
+
+    def report_id(self, kind: str, league_date: date, body: Mapping[str, Any], model_version: str = "") -> int | None:
+        """The id of exactly this report (``body`` without what stood beside it), None when it is not stored."""
+        own = reports.c
+        query = select(own.id).where(
+            own.kind == kind,
+            own.league_date == league_date,
+            own.model_version == model_version,
+            own.digest == _digest(body),
+        )
+        with transaction(self.engine) as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        return None if found is None else int(found)
+
+    def report_body(self, report_id: int) -> dict[str, Any] | None:
+        """The body of a stored report, None when it is not there."""
+        with transaction(self.engine) as connection:
+            found: dict[str, Any] | None = connection.execute(
+                select(reports.c.body).where(reports.c.id == report_id)
+            ).scalar_one_or_none()
+        return found
 
     def list_reports(self, kind: str | None = None, league_date: date | None = None, limit: int = 100) -> list[Report]:
         """Stored reports, newest first."""
@@ -122,20 +166,21 @@ class UpkeepStore:
         figures: Mapping[str, Any],
     ) -> None:
         """Store a model version's figures over ``scope`` as of a league date; computing them again replaces them."""
-        values = {
-            "model_name": model_name,
-            "model_version": model_version,
-            "minute": minute,
-            "alpha": alpha,
-            "scope": scope,
-            "as_of": as_of,
-            "n": n,
-            "figures": dict(figures),
-        }
-        statement = insert(model_performance).values(values)
+        row = Performance(model_name, model_version, minute, alpha, scope, as_of, n, dict(figures))
+        self.record_performances([row])
+
+    def record_performances(self, rows: Sequence[Performance]) -> None:
+        """Store figures of many versions at once, as ``record_performance`` does; all or none."""
+        if not rows:
+            return
+        statement = insert(model_performance).values([asdict(row) for row in rows])
         statement = statement.on_conflict_do_update(
             constraint="model_performance_identity_key",
-            set_={"n": n, "figures": statement.excluded.figures, "computed_at": func.clock_timestamp()},
+            set_={
+                "n": statement.excluded.n,
+                "figures": statement.excluded.figures,
+                "computed_at": func.clock_timestamp(),
+            },
         )
         with transaction(self.engine) as connection:
             connection.execute(statement)
@@ -148,3 +193,7 @@ class UpkeepStore:
         with transaction(self.engine) as connection:
             found = connection.execute(query.order_by(model_performance.c.as_of.desc(), model_performance.c.id.desc()))
             return [dict(row) for row in found.mappings()]
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(dump_json(dict(sorted(body.items()))).encode()).hexdigest()

@@ -30,7 +30,7 @@ NAMES = (*services_table.BASE, "worker")
 
 def settings_for(home: Path) -> Settings:
     servers = ("forecaster", "board", "exporter", "prefect", "mlflow", "postgres", "redis", "replay", "poller_metrics",
-               "predictor_metrics", "alerts", "alertmanager", "prometheus")  # fmt: skip
+               "predictor_metrics", "alerts", "alertmanager", "prometheus", "evidently")  # fmt: skip
     ports = {f"{name}_port": free_port() for name in servers}
     unset = {"database_url": None, "redis_url": None, "prefect_api_url": None, "mlflow_tracking_uri": None}
     return Settings(home=home, **{**unset, **ports})  # type: ignore[arg-type]

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from models.game import Status
 from monitoring.night import build_night_report
 from monitoring.queries import SlateError, latest_report, night_rows, settled_rows
-from monitoring.reports import KIND, build_evidently_report, settled_frame
+from monitoring.report_frames import settled_frame
+from monitoring.reports import KIND, build_evidently_report
 from monitoring.standing import reading
 from services.database import StoreError
 from services.store import Store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from threading import Barrier
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from services.store import RowRefused, Store
+from services.store_upkeep import Performance
 from tests.support.rows import NIGHT
 
 
@@ -74,6 +76,16 @@ def test_the_same_report_again_changes_nothing(store: Store) -> None:
     assert store.list_reports("evidently") == []
 
 
+def test_what_stands_beside_a_report_makes_no_second_one_of_it(store: Store) -> None:
+    first = store.record_report("evidently", NIGHT, {"n": 5}, "3", beside={"snapshot": {"at": 1.0}})
+    assert first is not None
+    assert store.record_report("evidently", NIGHT, {"n": 5}, "3", beside={"snapshot": {"at": 2.0}}) is None
+    assert store.report_body(first) == {"n": 5, "snapshot": {"at": 1.0}}
+    assert store.report_id("evidently", NIGHT, {"n": 5}, "3") == first
+    assert store.report_id("evidently", NIGHT, {"n": 6}, "3") is None
+    assert store.report_body(first + 1) is None
+
+
 def test_a_report_with_nan_is_refused(store: Store) -> None:
     with pytest.raises(RowRefused, match="finite"):
         store.record_report("night", NIGHT, {"mae": float("nan")})
@@ -96,3 +108,16 @@ def test_figures_computed_again_replace_the_old_ones(store: Store) -> None:
     store.record_performance(**{**key, "as_of": date(2023, 2, 4)}, n=1, figures={"mae": 1.0})
     newest, oldest = store.performance("halftime", "night")
     assert (newest["as_of"], oldest["n"], oldest["figures"]) == (date(2023, 2, 4), 9, {"mae": 4.5})
+
+
+def test_figures_of_many_minutes_are_stored_at_once_or_not_at_all(store: Store) -> None:
+    rows = [Performance("halftime", "1", minute, 0.05, "week", NIGHT, 50, {"mae": 4.0}) for minute in range(24)]
+    store.record_performances(rows)
+    store.record_performances([replace(row, n=51, figures={"mae": 4.5}) for row in rows])
+    store.record_performances([])
+    found = store.performance("halftime", "week")
+    assert sorted(row["minute"] for row in found) == list(range(24))
+    assert {(row["n"], row["figures"]["mae"]) for row in found} == {(51, 4.5)}
+    with pytest.raises(RowRefused):
+        store.record_performances([replace(rows[0], n=60), replace(rows[1], figures={"mae": float("nan")})])
+    assert {row["n"] for row in store.performance("halftime", "week")} == {51}

@@ -20,7 +20,7 @@ from services.settings import ROOT, Settings
 from tests.support.servers import free_port, temporary_folder
 
 SERVERS = ("forecaster", "board", "exporter", "prefect", "mlflow", "postgres", "redis", "replay", "poller_metrics",
-           "predictor_metrics", "alerts", "alertmanager", "prometheus")  # fmt: skip
+           "predictor_metrics", "alerts", "alertmanager", "prometheus", "evidently")  # fmt: skip
 OUTSIDE = ("DATABASE_URL", "REDIS_URL", "PREFECT_API_URL", "MLFLOW_TRACKING_URI")
 
 

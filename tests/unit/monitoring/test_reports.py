@@ -12,17 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.reports import (
-    COLUMNS,
-    EvidentlyReport,
-    ReportError,
-    build_evidently_report,
-    drift_threshold,
-    finite_json,
-    history_frame,
-    settled_frame,
-)
+from monitoring.report_figures import drift_threshold
+from monitoring.report_frames import COLUMNS, ReportError, history_frame, settled_frame
+from monitoring.reports import EvidentlyReport, build_evidently_report, finite_json
 from monitoring.rows import SettledRow
+
+PATTERN = ("minute_6", "minute_12", "lead", "swing", "volatility")
 
 
 def settled(n: int, seed: int = 1, shift: float = 0.0) -> pd.DataFrame:
@@ -53,7 +48,7 @@ def test_importing_reports_does_not_import_evidently() -> None:
 def test_too_few_games_say_so_and_raise_nothing(n: int) -> None:
     report = build_evidently_report(settled(n), settled(100, seed=2), window="night")
     assert report.status == "not_enough_games"
-    assert report.body["message"] == f"not enough settled games: {n} of 5"
+    assert report.body["message"] == f"not enough games (n={n}): a report needs 5"
     assert report.body["evidently"] is None
     assert report.html() is None
     json.dumps(report.body, allow_nan=False)
@@ -61,14 +56,14 @@ def test_too_few_games_say_so_and_raise_nothing(n: int) -> None:
 
 def test_an_all_nan_column_counts_as_no_games() -> None:
     frame = settled(30).assign(point=np.nan)
-    assert build_evidently_report(frame, window="night").body["message"] == "not enough settled games: 0 of 5"
+    assert build_evidently_report(frame, window="night").body["message"] == "not enough games (n=0): a report needs 5"
 
 
 def test_a_night_has_quality_but_no_verdict_on_drift() -> None:
     report = build_evidently_report(settled(8), settled(400, seed=2), window="night")
     assert report.status == "ok"
     assert report.body["drift"] == []
-    assert report.body["notes"] == ["drift is not judged: 8 of 20 settled games"]
+    assert report.body["notes"] == ["drift is not judged: not enough games (n=8), it needs 20"]
     assert report.body["figures"]["mae"] > 0
     assert report.body["figures"]["coverage_lower"] < report.body["figures"]["coverage"]
 
@@ -83,12 +78,15 @@ def test_quality_equals_plain_arithmetic(week: EvidentlyReport) -> None:
 
 
 def test_same_league_is_not_flagged(week: EvidentlyReport) -> None:
-    assert [entry["column"] for entry in week.body["drift"]] == ["lead", "swing", "volatility", "residual"]
+    assert [entry["column"] for entry in week.body["drift"]] == [*PATTERN, "residual"]
     assert not any(entry["drifted"] for entry in week.body["drift"])
 
 
-def test_no_verdict_comes_from_defaults_made_for_large_samples(week: EvidentlyReport) -> None:
-    assert week.body["evidently"]["tests"] == []
+def test_every_test_is_ours_and_none_a_default_made_for_large_samples(week: EvidentlyReport) -> None:
+    tested = [entry["test"].partition(":")[0] for entry in week.body["tests"]]
+    widths, skills = ["Mean width of the intervals, points"], ["Skill in squared error against persistence"]
+    assert tested == ["Mean Error", "Mean Error", "Coverage", "Coverage", *widths, *skills]
+    assert len(week.body["evidently"]["tests"]) == len(tested)
 
 
 def test_planted_drift_is_found() -> None:
@@ -116,15 +114,18 @@ def test_html_is_rendered_on_demand(week: EvidentlyReport) -> None:
 def test_columns_unknown_or_constant_are_left_out_by_name() -> None:
     reference = settled(100, seed=2).assign(residual=np.nan, swing=1.0)
     body = build_evidently_report(settled(30), reference, window="week").body
-    assert body["left_out"] == {"swing": "constant in the reference", "residual": "not known for all of the reference"}
-    assert [entry["column"] for entry in body["drift"]] == ["lead", "volatility"]
+    assert {name: body["left_out"][name] for name in ("swing", "residual")} == {
+        "swing": "constant in the reference",
+        "residual": "known for 0 of 100 games of the reference",
+    }
+    assert [entry["column"] for entry in body["drift"]] == ["minute_6", "minute_12", "lead", "volatility"]
 
 
 def test_history_serves_as_reference_with_or_without_residuals() -> None:
     rng = np.random.default_rng(3)
     margins = np.concatenate([np.zeros((60, 1)), np.cumsum(rng.integers(-3, 4, (60, 48)), axis=1)], axis=1)
     body = build_evidently_report(settled(30), history_frame(margins), window="week").body
-    assert [entry["column"] for entry in body["drift"]] == ["lead", "swing", "volatility"]
+    assert [entry["column"] for entry in body["drift"]] == list(PATTERN)
     frame = history_frame(margins, residuals=margins[:, 24] - margins[:, 18])
     assert (frame["lead"] == margins[:, 18]).all()
     assert (frame["swing"] == margins[:, 18] - margins[:, 12]).all()
@@ -135,7 +136,7 @@ def test_history_serves_as_reference_with_or_without_residuals() -> None:
 def test_no_reference_still_gives_quality() -> None:
     body = build_evidently_report(settled(30), None, window="week").body
     assert body["evidently"]["metrics"]
-    assert body["left_out"]["lead"] == "the reference has 0 of 20 games"
+    assert body["left_out"]["lead"] == "not enough games (n=0) in the reference: 20"
 
 
 def test_a_frame_without_a_column_is_refused() -> None:
@@ -165,4 +166,6 @@ def test_a_clean_recorded_season_is_not_flagged(recorded: Path) -> None:
         frames.append(history_frame(margins, residuals=margins[:, 24] - margins[:, 18]).assign(point=margins[:, 18]))
     report = build_evidently_report(*frames, window="season of 2022-23")
     assert report.body["n"] > 1000
-    assert [entry["drifted"] for entry in report.body["drift"]] == [False] * 4
+    assert {entry["column"]: entry["drifted"] for entry in report.body["drift"]} == dict.fromkeys(
+        [*PATTERN, "residual"], False
+    )

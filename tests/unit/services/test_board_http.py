@@ -172,6 +172,13 @@ def test_a_report_of_any_shape_is_rendered() -> None:
     assert report_page(REPORT | {"body": []})
 
 
+def test_a_report_shows_what_is_asked_first_and_leaves_plots_to_the_json() -> None:
+    body = {"n": 50, "drift": [{"column": "lead"}], "flags": ["lead has moved"], "snapshot": {"widgets": ["plotly"]}}
+    page = report_page(REPORT | {"kind": "evidently-season", "body": body})
+    assert "plotly" not in page
+    assert page.index("lead has moved") < page.index("<h3>drift")
+
+
 def test_with_the_database_away_the_live_board_goes_on(board: RunningBoard) -> None:
     board.store.down = True
     try:
