@@ -164,7 +164,7 @@ def test_while_the_database_is_away_the_calibration_stays_and_the_reason_is_logg
     assert champion.model.games_since == 1
 
 
-def test_a_running_forecaster_moves_within_five_seconds_of_a_settlement(
+def test_all_workers_of_a_running_forecaster_move_by_themselves_after_a_settlement(
     settings: Settings, store: Store, champion: Champion, database_url: str
 ) -> None:
     with temporary_folder("forecaster") as home:
@@ -181,7 +181,7 @@ def test_a_running_forecaster_moves_within_five_seconds_of_a_settlement(
             for games in (1, 2, 3):
                 before = cited()
                 play(settings, store, champion.model, 0, games)
-                until(lambda before=before: len(cited()) == 1 and cited() != before, 5)
+                until(lambda before=before: len(cited()) == 1 and cited() != before, 20)
             assert follower(champion, store).follow()
             assert cited() == {champion.model.ensemble.calibration_id}
             facts = running.http.get("/model").json()
