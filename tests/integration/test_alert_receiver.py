@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,7 +165,7 @@ def test_one_key_makes_one_run_on_a_real_prefect(settings: Settings) -> None:
         with get_client(sync_client=True) as client:
             client.create_deployment(client.create_flow(asked), name="now")
             api = str(client.api_url)
-        there = settings.model_copy(update={"prefect_api_url": os.environ.get("PREFECT_API_URL", api)})
+        there = settings.model_copy(update={"prefect_api_url": api})
         runs = {start_deployed(there, "asked-by-an-alert/now", {}, "alert:1") for _ in range(3)}
         runs |= {start_deployed(there, "asked-by-an-alert/now", {}, "alert:2")}
         assert len(runs) == 2
