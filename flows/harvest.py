@@ -14,14 +14,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import structlog
 
-from flows.poller import HOST_STATES
 from flows.slate import league_today
 from models.final import FinishedGame, finished_game
 from models.game import Snapshot, Status
 from models.recalibration import LATE_DAYS
 from models.score_path import Fault
 from services.feed import FeedClient
-from services.feed_errors import FeedError
+from services.feed_errors import HOST_STATES, FeedError
 from services.settings import Settings
 from services.store import GameRow, Store
 from services.ticks import Tick

@@ -25,14 +25,7 @@ from models.game import Snapshot, Status
 from models.succession import Verdict, supersedes
 from services.feed import Fetched
 from services.feed_backoff import Backoff
-from services.feed_errors import (
-    FeedBlocked,
-    FeedError,
-    FeedServerError,
-    FeedThrottled,
-    FeedTimeout,
-    FeedUnreachable,
-)
+from services.feed_errors import HOST_STATES, FeedBlocked, FeedError, FeedThrottled
 from services.loop_metrics import PollerMetrics, served
 from services.settings import get_settings
 from services.telemetry import configure_logging
@@ -46,8 +39,6 @@ log = structlog.get_logger("poller")
 LAG_POLLS = 12
 # What Redis forgot before it was handled is published again after this many polls: five minutes of feed time.
 REMIND_POLLS = 60
-# States of the whole feed, to be waited out; any other is one file's trouble and the next poll asks again.
-HOST_STATES = (FeedBlocked, FeedThrottled, FeedServerError, FeedTimeout, FeedUnreachable)
 
 
 class Feed(Protocol):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.alarms import TICKET_RUN_LENGTH, Detector, Reference, coverage_detector, tolerated_rate
 from models.clock import OFFICIAL_MINUTE
-from models.conditional import LEAD_BINS
+from models.conditional import LEAD_BINS, lead_size
 
 if TYPE_CHECKING:
     from models.ensemble import Ensemble
@@ -65,7 +65,7 @@ def streams(seen: Answered) -> dict[Stream, bool]:
         return {}
     if seen.minute != OFFICIAL_MINUTE:
         return {Stream(COVERAGE, f"minute {seen.minute}"): missed}
-    kinds = (ALL, f"lead {_lead_size(abs(seen.lead))}", _phase(seen))
+    kinds = (ALL, f"lead {lead_size(max(edge for edge in LEAD_BINS if edge <= abs(seen.lead)))}", _phase(seen))
     said = {Stream(COVERAGE, kind): missed for kind in kinds}
     if seen.reference is not None:
         said |= {
@@ -128,12 +128,6 @@ def reference_of(stored: Mapping[str, Mapping[str, Any]] | None, rated: bool, po
 
 def _known(rated: bool, possession: bool) -> str:
     return f"{'rated' if rated else 'unrated'}{', ball' if possession else ''}"
-
-
-def _lead_size(size: float) -> str:
-    begin = max(edge for edge in LEAD_BINS if edge <= size)
-    end = min((edge for edge in LEAD_BINS if edge > begin), default=None)
-    return f"{begin}+" if end is None else f"{begin}-{end - 1}"
 
 
 def _phase(seen: Answered) -> str:

@@ -79,6 +79,12 @@ def conditional_coverage(seen: Answered, alpha: float) -> list[Kind]:
     return [_measured(seen, by, kind, rows, alpha) for by, kind, rows in _kinds(seen) if rows.any()]
 
 
+def lead_size(begin: int) -> str:
+    """The name of the bin of lead sizes that begins at ``begin``, one of ``LEAD_BINS``."""
+    end = min((edge for edge in LEAD_BINS if edge > begin), default=None)
+    return f"{begin}+" if end is None else f"{begin}-{end - 1}"
+
+
 def wilson(rate: float, n: int) -> tuple[float, float]:
     """95% range of a share ``rate`` seen in n > 0 cases."""
     centre = rate + _Z**2 / (2 * n)
@@ -92,8 +98,7 @@ def _kinds(seen: Answered) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
         yield "minute", str(minute), seen.minute == minute
     size = np.abs(seen.lead)
     for begin, end in zip(LEAD_BINS, (*LEAD_BINS[1:], math.inf), strict=True):
-        name = f"{begin}+" if end == math.inf else f"{begin}-{int(end) - 1}"
-        yield "lead size", name, (begin <= size) & (size < end)
+        yield "lead size", lead_size(begin), (begin <= size) & (size < end)
     phase = _phases(seen)
     for name in ("first third", "second third", "last third", "playoffs"):
         yield "season phase", name, phase == name

@@ -15,13 +15,12 @@ from sqlalchemy.sql import ColumnElement
 
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.game import Snapshot, margins
-from monitoring.rows import GameRow, HopRow, MinuteRow, NightRows, SettledRow
+from monitoring.rows import GameRow, HopRow, MinuteRow, NightRows
 from monitoring.standing import (
     minute_query,
     official_forecasts,
     reading,
     settled,
-    settled_query,
     standing_actuals,
     standing_forecasts,
     standing_settlements,
@@ -69,34 +68,6 @@ def night_rows(engine: Engine, league_date: date, source: str | None = None) -> 
             tuple(HopRow(*hop) for hop in hops),
             _duplicates(connection, slate),
             tuple(MinuteRow(*row) for row in minutes),
-        )
-
-
-def settled_rows(
-    engine: Engine, source: str, since: date, until: date, model_version: str | None = None
-) -> tuple[SettledRow, ...]:
-    """Standing settled official forecasts of league dates since..until (both included), in order of forecast."""
-    with reading(engine) as connection:
-        query = settled_query().where(games.c.source == source, games.c.league_date.between(since, until))
-        if model_version is not None:
-            query = query.where(predictions.c.model_version == model_version)
-        return tuple(
-            SettledRow(
-                game_id=row.game_id,
-                league_date=row.league_date,
-                source=row.source,
-                minute=row.minute,
-                model_version=row.model_version,
-                alpha=row.alpha,
-                pattern=tuple(row.pattern),
-                point=row.point,
-                lower=row.lower,
-                upper=row.upper,
-                persistence=float(row.persistence),
-                actual=row.actual,
-                covered=row.covered,
-            )
-            for row in connection.execute(query)
         )
 
 

@@ -94,3 +94,7 @@ class FeedUnexpected(FeedError):
     """A status that the feed never sends: redirects are not followed."""
 
     state = "unexpected"
+
+
+# States of the whole feed, to be waited out; any other is one file's trouble and the next poll asks again.
+HOST_STATES = (FeedBlocked, FeedThrottled, FeedServerError, FeedTimeout, FeedUnreachable)

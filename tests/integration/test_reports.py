@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from models.game import Status
 from monitoring.night import build_night_report
-from monitoring.queries import SlateError, latest_report, night_rows, settled_rows
+from monitoring.queries import SlateError, latest_report, night_rows
 from monitoring.report_frames import settled_frame
+from monitoring.report_rows import judged_rows
 from monitoring.reports import KIND, build_evidently_report
 from monitoring.standing import reading
 from services.database import StoreError
@@ -107,7 +108,7 @@ def test_shadows_change_nothing_in_the_report_of_a_night_and_are_no_duplicates(s
         store.settle(game_id(number))
     assert store.unsettled_shadows() == []
     assert build_night_report(night_rows(store.engine, NIGHT)) == before
-    assert len(settled_rows(store.engine, "recorded", NIGHT, NIGHT)) == 2
+    assert len(judged_rows(store.engine, "recorded", NIGHT, NIGHT)) == 2
 
 
 def test_an_outcome_corrected_after_settlement_is_unsettled_until_settled_again(store: Store) -> None:
@@ -149,7 +150,7 @@ def test_evidently_reports_are_stored_whether_or_not_there_were_enough_games(sto
         add_game(store, number)
         add_forecast(store, number, point=4.5 + number)
         add_outcome(store, number, 2 * number)
-        rows = settled_rows(store.engine, "recorded", NIGHT, NIGHT)
+        rows = judged_rows(store.engine, "recorded", NIGHT, NIGHT)
         assert len(rows) == number + 1
         report = build_evidently_report(settled_frame(rows), None, window=f"night of {NIGHT}", model_version="3")
         store.record_report(KIND, NIGHT, report.body, "3")
@@ -170,7 +171,8 @@ def test_settled_rows_leave_out_other_dates_sources_and_versions(store: Store) -
     for number in range(4):
         add_forecast(store, number, model_version="4" if number == 3 else "3")
         add_outcome(store, number, 6)
-    found = settled_rows(store.engine, "recorded", NIGHT - timedelta(days=6), NIGHT, "3")
+    since = NIGHT - timedelta(days=6)
+    found = [row for row in judged_rows(store.engine, "recorded", since, NIGHT) if row.model_version == "3"]
     assert [row.game_id for row in found] == [game_id(0)]
     assert (found[0].actual, found[0].covered, found[0].pattern) == (6, True, (1.0,) * 17 + (4.0,))
 
