@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 ARGS ?=
 
-.PHONY: night up down test unit lint types chromium prometheus venv bench clean
+.PHONY: night up down test drill unit lint types chromium prometheus venv bench clean
 
 night: venv
 	@./halftime night $(ARGS)
@@ -38,6 +38,10 @@ $(STAMP): requirements.lock
 test: venv chromium prometheus lint types
 	@$(PY) -m pytest tests/unit tests/integration -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
 	@$(PY) -m pytest tests/e2e $(ARGS) || [ $$? -eq 5 ] # 5: ARGS chose none of these
+
+# A fault for each alert, put into a running stack at its own pace, and a night without any: about an hour.
+drill: venv prometheus
+	@$(PY) -m pytest tests/drills -s $(ARGS)
 
 unit: venv
 	@$(PY) -m pytest tests/unit $(ARGS)

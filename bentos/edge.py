@@ -22,9 +22,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentos.contracts import REQUEST_ID, PredictRequest, RecordActualRequest, Request, RequestRefused, read_request
+from bentos.guard import Guard
 from bentos.instruments import IN_FLIGHT, observe_request
 from services.answer import ErrorBody, Problem
-from services.trace import trace_of
+from services.trace import Ids, parent_of
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_TIMEOUT_S = 10.0
@@ -39,7 +40,7 @@ class Arrival:
 
     http_id: str
     idempotency_key: str | None
-    trace_id: str | None = None
+    trace: Ids | None = None
 
 
 ARRIVAL: ContextVar[Arrival] = ContextVar("halftime_arrival")
@@ -65,9 +66,12 @@ def error_response(
 class Edge:
     """ASGI middleware; outermost of ours, inside BentoML's own."""
 
-    def __init__(self, app: ASGIApp, explain: Explain = lambda _path, _status: None) -> None:
+    def __init__(
+        self, app: ASGIApp, explain: Explain = lambda _path, _status: None, guard: Guard | None = None
+    ) -> None:
         self._app = app
         self._explain = explain
+        self._guard = guard or Guard()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -89,16 +93,31 @@ class Edge:
 
     async def _answer(self, scope: Scope, receive: Receive, outcome: _Outcome, arrival: Arrival) -> None:
         try:
+            self._guard.check(scope)
             model = BODIES.get(scope["path"])
             if model is not None and scope["method"] == "POST":
                 headers = Headers(scope=scope)
                 _check_headers(headers)
                 body = await _read_body(headers, receive)
                 read_request(model, body)
-                receive = _replay(body, receive)
+                # Only now: a body that comes slowly takes nobody's place.
+                with self._guard.place():
+                    await self._guard.in_time(self._app(scope, _replay(body, receive), outcome.send_while_open))
+                return
             await self._app(scope, receive, outcome.send)
         except RequestRefused as refused:
-            response = error_response(refused.status, refused.sentence, refused.problems, http_id=arrival.http_id)
+            if outcome.started:
+                raise
+            outcome.close()
+            response = error_response(
+                refused.status,
+                refused.sentence,
+                refused.problems,
+                http_id=arrival.http_id,
+                retry_after_s=refused.retry_after_s,
+            )
+            if refused.status == 401:
+                response.headers["WWW-Authenticate"] = "Bearer"
             await response(scope, receive, outcome.send)
         except Exception:
             log.exception("request %s failed in the framework", arrival.http_id)
@@ -114,7 +133,7 @@ def _fault(http_id: str) -> str:
 def _arrival(headers: Headers) -> Arrival:
     http_id = headers.get("x-request-id", "")
     known = http_id if re.fullmatch(REQUEST_ID, http_id) else uuid4().hex
-    return Arrival(known, headers.get("idempotency-key"), trace_of(headers.get("traceparent")))
+    return Arrival(known, headers.get("idempotency-key"), parent_of(headers.get("traceparent")))
 
 
 def _check_headers(headers: Headers) -> None:
@@ -177,8 +196,20 @@ class _Outcome:
         self._explain = explain
         self._held: Message | None = None
         self._body = bytearray()
+        self._closed = False
         self.status = 500
         self.started = False
+
+    async def send_while_open(self, message: Message) -> None:
+        """As ``send``, for an answer that may come when nobody waits for it any more."""
+        if not self._closed:
+            await self.send(message)
+
+    def close(self) -> None:
+        """Take nothing more from ``send_while_open``: another answer is given."""
+        self._closed = True
+        self._held = None
+        self._body.clear()
 
     async def send(self, message: Message) -> None:
         """As ASGI's send."""

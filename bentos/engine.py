@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -34,10 +34,11 @@ from services.answer import Prediction, Problem, Recorded
 from services.idempotency import Answers, KeyReusedError
 from services.prediction_log import PredictionLog
 from services.settings import Settings
-from services.spool import Spool, SpoolError
+from services.spool import Row, Spool, SpoolError
 from services.store import ConflictingActual, Outcome, Store, UnknownGame
 from services.store_shadows import SHADOW_REQUEST
-from services.trace import traced
+from services.trace import Ids
+from services.trace_spans import Later, Value, span
 
 Fallback = Callable[[], ServedModel] | None
 
@@ -51,7 +52,8 @@ class Engine:
     def __init__(self, settings: Settings, load: Load, find: Find = nobody, fallback: Fallback = None) -> None:
         folder = settings.home / "spool"
         self.database = Database(settings)
-        self.spool = Spool(folder, self.database.insert, observe=observe_spool)
+        self._storing = Later("store")
+        self.spool = Spool(folder, self._insert, observe=observe_spool)
         self.answers = Answers(folder / ANSWERS)
         self.log = PredictionLog(settings.home / "logs", settings.prediction_log_days)
         self.champion = Champion(
@@ -86,8 +88,8 @@ class Engine:
         self.answers.close()
         self.log.close()
 
-    def predict(self, request: PredictRequest, key: str | None, trace_id: str | None = None) -> bytes:
-        """The answer to ``request`` as JSON; ``trace_id`` is told to the logs.
+    def predict(self, request: PredictRequest, key: str | None, trace: Ids | None = None) -> bytes:
+        """The answer to ``request`` as JSON; ``trace`` is what asked for it, and is told to the logs.
 
         Raises RequestRefused (400, 409), NoModelError, SpoolError, AnswersUnavailableError, BrokenForecast.
         """
@@ -97,8 +99,10 @@ class Engine:
             raise RequestRefused(400, f"request_id {problem}.", [Problem(field="request_id", problem=problem)])
         named = key is not None or request.request_id is not None
         # Whatever is logged on the way says which request and game it was about.
-        known = {"request_id": request_id, "game_id": request.game_id} | ({"trace_id": trace_id} if trace_id else {})
-        with bound_contextvars(**known), traced(trace_id):
+        about: dict[str, Value] = {"request_id": request_id, "game_id": request.game_id}
+        known = about | ({"trace_id": trace.trace_id} if trace is not None else {})
+        about["minute"] = request.asked_minute
+        with bound_contextvars(**known), span("predict", trace, about, kind="server"):
             return self._first_answer(request, request_id, prediction_id, named=named)
 
     def _first_answer(self, request: PredictRequest, request_id: str, prediction_id: UUID, *, named: bool) -> bytes:
@@ -120,13 +124,20 @@ class Engine:
         if given is None or not new:
             given = Prediction.model_validate_json(first)
         # Also when the answer is an old one: its worker may have been killed before it was durable.
-        self.spool.append(prediction_row(request, given))
+        row = prediction_row(request, given)
+        self._storing.begin(row["id"])  # before the spool has it: its thread may be quick
+        self.spool.append(row)
         PREDICTIONS.labels(str(given.minute)).inc()
         if new:
             margin = request.pattern[-1] if request.pattern else 0.0
             took_ms = 1000 * (time.perf_counter() - began_s)
             self.log.write(given, day=request.date, margin=margin, duration_ms=took_ms)
         return first
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        """What the spool drains into. Raises InsertRefused for rows that no retry can save."""
+        self.database.insert(rows)
+        self._storing.end(str(row["id"]) for row in rows)
 
     def _looked(self, trouble: str | None) -> None:
         # Without a model there is nothing to refuse: then the fallback says so.

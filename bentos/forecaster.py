@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 # Nothing is reported to anybody, and spans that nobody collects cost more than the forecast.
@@ -27,6 +28,7 @@ from bentos.contracts import PredictRequest, RecordActualRequest, RequestRefused
 from bentos.database import DatabaseDownError
 from bentos.edge import ARRIVAL, Edge, error_response
 from bentos.engine import Engine, sentence
+from bentos.guard import Guard
 from bentos.loading import finder, loader, substitute
 from bentos.pages import pages
 from services.answer import Prediction, Recorded
@@ -34,6 +36,7 @@ from services.idempotency import AnswersUnavailableError
 from services.settings import get_settings
 from services.spool import SpoolError
 from services.telemetry import configure_logging
+from services.trace_spans import exporting
 
 THREADS = 16
 RETRY_AFTER_S = 2
@@ -59,6 +62,8 @@ class Forecaster:
         die_with_server()
         configure_logging(get_settings().log_level)
         _no_access_log()
+        self._open = ExitStack()
+        self._open.enter_context(exporting(get_settings().otlp_endpoint, "forecaster"))
         self.engine = Engine(get_settings(), loader(get_settings()), finder(get_settings()), substitute(get_settings()))
         # The workers share one socket: a worker that has no model yet must not take requests from those that have one.
         self.engine.start(FIRST_LOOK_S)
@@ -68,7 +73,7 @@ class Forecaster:
         """Forecast the margin at halftime from the margins of the minutes played."""
         try:
             arrival = ARRIVAL.get()
-            body = self.engine.predict(request, arrival.idempotency_key, arrival.trace_id)
+            body = self.engine.predict(request, arrival.idempotency_key, arrival.trace)
         except Exception as error:  # noqa: BLE001 - the service's edge: every error gets its status and sentence
             return failure(error)
         return Response(body, media_type="application/json")
@@ -89,6 +94,7 @@ class Forecaster:
     def close(self) -> None:
         """Leave nothing half done."""
         self.engine.close()
+        self._open.close()
 
 
 def die_with_server() -> None:
@@ -137,4 +143,4 @@ def explain(path: str, status: int) -> str | None:
 
 # The decorator makes a bentoml.Service of the class; type checkers still see the class.
 add_middleware: Callable[..., None] = Forecaster.add_asgi_middleware  # type: ignore[attr-defined]
-add_middleware(Edge, explain=explain)
+add_middleware(Edge, explain=explain, guard=Guard.of(get_settings()))

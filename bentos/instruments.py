@@ -35,6 +35,10 @@ ROUTES = (
     "/docs",
 )
 METHODS = ("GET", "POST", "HEAD")
+POSTED = ("/predict", "/record_actual")
+# What alerts and dashboard take rates of: a failure, and a request that was refused with a sentence.
+FAILED = ("500", "503")
+REFUSED_CODES = ("400", "401", "403", "404", "409", "413", "415", "421")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 REQUESTS = Counter("halftime_http_requests_total", "Requests answered", ["route", "method", "code"])
@@ -65,6 +69,18 @@ MOVED_OVER = Gauge(
     "halftime_calibration_games_since", "Games that calibration has moved over since the version was made",
     multiprocess_mode="livemax",
 )  # fmt: skip
+
+
+def start_at_zero() -> None:
+    """Have the series that rates are taken of there before anything is counted: a series that is born at 1 has not
+    risen, so its first failure would be seen by nobody."""
+    for route in ROUTES:
+        LATENCY.labels(route)
+        for code in FAILED + (REFUSED_CODES if route in POSTED else ()):
+            REQUESTS.labels(route, "POST" if route in POSTED else "GET", code)
+
+
+start_at_zero()
 
 
 def observe_request(path: str, method: str, code: int, seconds: float) -> None:

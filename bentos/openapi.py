@@ -37,11 +37,14 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 }
 _ERRORS = {
     400: "the request cannot be served as it is; the sentence says what to change",
+    401: "this needs the key that the operator has set: send Authorization: Bearer KEY",
+    403: "no key is set, so this is for the forecaster's own machine alone",
     404: "unknown game",
     409: "contradicts what was sent before",
     413: "the body is larger than 16 KiB",
     415: "the body is not JSON",
-    503: "not now: no model, disk full or database down; see Retry-After",
+    421: "asked under a name that this service does not have",
+    503: "not now: no model, busy, too slow, disk full or database down; see Retry-After",
 }
 _PAGES = {
     "/model": "The model being served: version, digest, source of its games, what it was trained through, its figures",
@@ -67,13 +70,13 @@ def document() -> dict[str, Any]:
         "servers": [{"url": "."}],
         "paths": {
             "/predict": _post(
-                "Forecast the margin at halftime", PredictRequest, Prediction, (400, 409, 413, 415, 503), key=True
+                "Forecast the margin at halftime", PredictRequest, Prediction, (400, 409, 413, 415, 421, 503), key=True
             ),
             "/record_actual": _post(
                 "Record a game's margin at halftime and settle its official forecasts",
                 RecordActualRequest,
                 Recorded,
-                (400, 404, 409, 413, 415, 503),
+                (400, 401, 403, 404, 409, 413, 415, 421, 503),
             ),
             **{
                 path: {"get": {"summary": text, "responses": {"200": {"description": "OK"}}}}

@@ -34,6 +34,7 @@ _SETTLED = text(
         JOIN standing_forecasts f ON f.forecast_id = s.forecast_id
         JOIN predictions p ON p.id = f.prediction_id
         JOIN games g ON g.game_id = f.game_id
+        JOIN standing_actuals a ON a.game_id = f.game_id AND a.margin = s.settled_margin
     ) settled
     WHERE place <= :window
     GROUP BY source, lineage, minute, alpha

@@ -18,6 +18,7 @@ from services.broadcast import BroadcastUnavailable, Event, EventError, EventTyp
 from services.loop_metrics import PredictorMetrics
 from services.store import StandingForecast
 from services.ticks import Tick
+from services.trace import Ids, trace_id_of
 
 log = structlog.get_logger("announce")
 
@@ -76,17 +77,22 @@ class Announcer:
 
     def forecast(self, tick: Tick, forecast: StandingForecast) -> None:
         """A forecast of any minute, or a revision of it, committed just now."""
-        if self._tell(tick, forecast, tick.trace_id):
-            self._metrics.told(forecast.committed_at, self._now())
+        if self._tell(tick, forecast, tick.trace):
+            told_at = self._now()
+            self._metrics.told(forecast.committed_at, told_at)
+            about = {"game_id": tick.game_id, "minute": forecast.minute, "revision": forecast.revision}
+            times = {"taken_at": tick.taken_at and tick.taken_at.isoformat(), "told_at": told_at.isoformat()}
+            log.info("forecast told", **about, trace_id=trace_id_of(tick.trace), **times)
 
     def forecast_again(self, tick: Tick, forecast: StandingForecast) -> None:
         """A forecast committed earlier, told again once by a process that may have died before telling it."""
         if (tick.game_id, forecast.minute, forecast.revision) not in self._forecasts:
             self._tell(tick, forecast)
 
-    def _tell(self, tick: Tick, forecast: StandingForecast, trace_id: str | None = None) -> bool:
+    def _tell(self, tick: Tick, forecast: StandingForecast, trace: Ids | None = None) -> bool:
         self._forecasts.add((tick.game_id, forecast.minute, forecast.revision))
-        return self._publish("forecast", tick.game_id, forecast_data(forecast) | {"trace_id": trace_id})
+        data = forecast_data(forecast) | {"trace_id": trace_id_of(trace)}
+        return self._publish("forecast", tick.game_id, data, trace)
 
     def settlement(self, tick: Tick, seen: Seen) -> None:
         """The halftime outcome and how the forecast did."""
@@ -97,9 +103,9 @@ class Announcer:
         """A game that ended without a forecast."""
         self._publish("disposition", tick.game_id, {"disposition": disposition, "reason": reason})
 
-    def _publish(self, kind: EventType, game_id: str, data: dict[str, Any]) -> bool:
+    def _publish(self, kind: EventType, game_id: str, data: dict[str, Any], trace: Ids | None = None) -> bool:
         try:
-            self._publisher.publish(Event(type=kind, game_id=game_id, at=self._now(), data=data))
+            self._publisher.publish(Event(type=kind, game_id=game_id, at=self._now(), data=data, trace=trace))
         except (BroadcastUnavailable, EventError) as error:
             self._metrics.failed("not_told")
             log.warning("event not broadcast", type=kind, game_id=game_id, error=str(error))

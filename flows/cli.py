@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_backtest import backtest
+from flows.cli_backup import backup, restore
 from flows.cli_common import Json, Speed
 from flows.cli_common import print_json as _print_json
 from flows.cli_common import settings_with as _settings
@@ -20,6 +21,7 @@ from flows.cli_models import bento, models, promote, roll_back
 from flows.cli_predict import predict, reproduce
 from flows.cli_rehearse import rehearse
 from flows.cli_report import report
+from flows.cli_trace import trace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -220,9 +222,12 @@ app.command()(models)
 app.command()(rehearse)
 app.command()(report)
 app.command()(logs)
+app.command()(trace)
 app.command()(promote)
 app.command()(bento)
 app.command()(roll_back)
+app.command()(backup)
+app.command()(restore)
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ from services.client import ForecasterError, ForecasterRefused
 from services.loop_metrics import PredictorMetrics
 from services.store import ForecastRow, Outcome, PredictionRow, StandingForecast, Store
 from services.ticks import Tick
-from services.trace import traced
+from services.trace import Ids, trace_id_of
+from services.trace_spans import span
 
 log = structlog.get_logger("issue")
 
@@ -82,8 +83,7 @@ class ForecastIssuer:
         answer, sqlalchemy's OperationalError when the database cannot.
         """
         try:
-            with traced(tick.trace_id):
-                request, answer = self._ask(tick, pattern, minute, revision)
+            request, answer = self._ask(tick, pattern, minute, revision)
         except ForecasterError:
             self._metrics.failed("forecaster")
             raise
@@ -96,9 +96,10 @@ class ForecastIssuer:
             polled_at=tick.polled_at,
             queued_at=tick.queued_at,
             forecast_at=self._now(),
-            trace_id=tick.trace_id,
+            trace_id=trace_id_of(tick.trace),
         )
-        result = self._store.record_forecast(PredictionRow.from_json(prediction_row(request, answer)), row)
+        with span("commit", tick.trace, {"game_id": tick.game_id, "minute": minute, "revision": revision}):
+            result = self._store.record_forecast(PredictionRow.from_json(prediction_row(request, answer)), row)
         if result.outcome is Outcome.REFUSED:
             return None
         standing = self._store.latest_forecast(tick.game_id, minute)
@@ -120,7 +121,7 @@ class ForecastIssuer:
         except ValidationError as error:
             raise ForecasterRefused(400, f"the feed's pattern makes no request: {error.errors()[0]['msg']}") from error
         try:
-            return request, self._send(request)
+            return request, self._send(request, tick.trace)
         except ForecasterRefused as error:
             if request.model_digest is not None:
                 # The model of its first forecast is gone: the game goes on with the champion, and every row says so.
@@ -128,20 +129,22 @@ class ForecastIssuer:
                 request = request.model_copy(
                     update={"model_digest": None, "request_id": f"{request.request_id}:unpinned"}
                 )
-                return self._unpinned(request)
-            return self._unrated(request, error)
+                return self._unpinned(request, tick.trace)
+            return self._unrated(request, error, tick.trace)
 
-    def _unpinned(self, request: PredictRequest) -> tuple[PredictRequest, Prediction]:
+    def _unpinned(self, request: PredictRequest, trace: Ids | None) -> tuple[PredictRequest, Prediction]:
         try:
-            return request, self._send(request)
+            return request, self._send(request, trace)
         except ForecasterRefused as error:
-            return self._unrated(request, error)
+            return self._unrated(request, error, trace)
 
-    def _unrated(self, request: PredictRequest, error: ForecasterRefused) -> tuple[PredictRequest, Prediction]:
+    def _unrated(
+        self, request: PredictRequest, error: ForecasterRefused, trace: Ids | None
+    ) -> tuple[PredictRequest, Prediction]:
         # A team that the ratings do not know yet: a forecast without ratings beats none.
         log.warning("asking again without the teams", game_id=request.game_id, minute=request.minute, error=str(error))
         unrated = request.model_copy(update={"home": None, "away": None, "request_id": f"{request.request_id}:unrated"})
-        return unrated, self._send(unrated)
+        return unrated, self._send(unrated, trace)
 
     def _model_of(self, game_id: str) -> str | None:
         """A game keeps one model from its first forecast to its settlement, whatever is promoted meanwhile."""
@@ -167,17 +170,19 @@ class ForecastIssuer:
             request_id=live_request_id(tick.game_id, minute, revision, pattern, ball),
         )
 
-    def _send(self, request: PredictRequest) -> Prediction:
+    def _send(self, request: PredictRequest, trace: Ids | None) -> Prediction:
         forecaster = self._forecaster if request.asked_minute == OFFICIAL_MINUTE else self._brief
-        return forecaster.predict(
-            request.pattern,
-            alpha=request.alpha,
-            game_id=request.game_id,
-            home=request.home,
-            away=request.away,
-            minute=request.minute,
-            date=request.date,
-            possession=request.possession,
-            model_digest=request.model_digest,
-            request_id=request.request_id,
-        )
+        about = {"game_id": request.game_id, "minute": request.minute, "request_id": request.request_id}
+        with span("predict.request", trace, about, kind="client"):
+            return forecaster.predict(
+                request.pattern,
+                alpha=request.alpha,
+                game_id=request.game_id,
+                home=request.home,
+                away=request.away,
+                minute=request.minute,
+                date=request.date,
+                possession=request.possession,
+                model_digest=request.model_digest,
+                request_id=request.request_id,
+            )

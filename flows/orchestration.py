@@ -188,3 +188,16 @@ def nightly_report(
     reporting.tell_prefect(*result.windows)
     get_run_logger().info(result.line())
     return result.to_json()
+
+
+@flow(name="backup", retries=2, retry_delay_seconds=300)
+def backup() -> list[dict[str, object]]:
+    """A backup, and once a week the test that the newest can be restored."""
+    from flows.backup import nightly
+
+    done = nightly(get_settings())
+    for one in done:
+        get_run_logger().info(one.line())
+        for sentence in (*one.forgotten.damaged, *(f"not in it: {left}" for left in one.manifest.left_out)):
+            get_run_logger().warning(sentence)
+    return [one.to_json() for one in done]

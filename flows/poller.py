@@ -30,7 +30,8 @@ from services.loop_metrics import PollerMetrics, served
 from services.settings import get_settings
 from services.telemetry import configure_logging
 from services.ticks import Tick, TicksUnavailable
-from services.trace import new_trace
+from services.trace import Ids, new_trace
+from services.trace_spans import Value, exporting, span
 from services.wire import ScoreboardGame, WireError
 
 log = structlog.get_logger("poller")
@@ -177,9 +178,11 @@ class Poller:
         if not behind or known.lagging >= LAG_POLLS:
             known.line, known.lagging = _line(game), 0
         if verdict is not Verdict.SAME:
-            tick = self._tick(game, snapshot, polled_at)
+            about: dict[str, Value] = {"game_id": game.game_id, "period": snapshot.period, "clock_s": game.clock_s}
             try:
-                await asyncio.to_thread(self._stream.publish, tick)
+                with span("poll", new_trace(), about, kind="producer", began_at=polled_at) as trace:
+                    tick = self._tick(game, snapshot, polled_at, trace)
+                    await asyncio.to_thread(self._stream.publish, tick)
             except TicksUnavailable as error:
                 known.line = None  # the next poll brings the same state again
                 self._log_failure(error, game.game_id)
@@ -194,7 +197,7 @@ class Poller:
             return (await self._feed.playbyplay(game)).value
         return Snapshot(game_id=game.game_id, home=game.home, away=game.away, status=game.status)
 
-    def _tick(self, game: ScoreboardGame, snapshot: Snapshot, polled_at: datetime) -> Tick:
+    def _tick(self, game: ScoreboardGame, snapshot: Snapshot, polled_at: datetime, trace: Ids | None) -> Tick:
         return Tick(
             game_id=game.game_id,
             snapshot=snapshot,
@@ -203,7 +206,7 @@ class Poller:
             status_text=game.status_text,
             source=self._source,
             polled_at=polled_at,
-            trace_id=new_trace(),
+            trace=trace,
         )
 
     def _failed(self, error: FeedError) -> float:
@@ -232,11 +235,12 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    async with wiring.poller(settings) as poller:
-        page = served(poller.metrics.registry, settings, "poller_metrics_port")
-        with page, Presence("poll-live-games", holder_name(), poller.counts.line):
-            await poller.run(stop)
-        log.info("poller stops", figures=poller.counts.line())
+    with exporting(settings.otlp_endpoint, "poller"):
+        async with wiring.poller(settings) as poller:
+            page = served(poller.metrics.registry, settings, "poller_metrics_port")
+            with page, Presence("poll-live-games", holder_name(), poller.counts.line):
+                await poller.run(stop)
+            log.info("poller stops", figures=poller.counts.line())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
@@ -32,6 +33,7 @@ from services.settings import get_settings
 from services.store import DatabaseUnavailable, RowRefused, Store, StoreError
 from services.telemetry import configure_logging
 from services.ticks import Delivery, Tick, TicksUnavailable
+from services.trace_spans import exporting, note_span
 
 log = structlog.get_logger("predictor")
 
@@ -72,7 +74,7 @@ class Predictor:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: PredictorMetrics | None = None,
     ) -> None:
-        self._store, self._stream = store, stream
+        self._store, self._stream, self._now = store, stream, now
         self._lease, self._consumer = lease, consumer
         self._games: dict[str, GameState] = {}
         self._work: dict[str, Work] = {}
@@ -152,10 +154,11 @@ class Predictor:
         return taken
 
     def _owe(self, deliveries: Sequence[Delivery]) -> int:
+        taken_at = self._now()
         for delivery in deliveries:
             work = self._work.setdefault(delivery.tick.game_id, Work())
             work.entries.append(delivery.entry_id)
-            work.ticks.append(delivery.tick)
+            work.ticks.append(replace(delivery.tick, taken_at=taken_at))
             self._arrived.append(delivery.tick)
         return len(deliveries)
 
@@ -196,6 +199,8 @@ class Predictor:
             if verdict in (Verdict.NEW, Verdict.CORRECTION):
                 self._store.record_tick(tick)
                 game.head, newest = tick.snapshot, tick
+                assert tick.taken_at is not None
+                note_span("queue", tick.trace, tick.queued_at, tick.taken_at, {"game_id": game_id}, kind="consumer")
             elif verdict is Verdict.SAME:
                 # Delivered again, or still owed.
                 newest = tick
@@ -229,7 +234,7 @@ def _main() -> None:
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
-    with wiring.predictor(settings) as predictor:
+    with exporting(settings.otlp_endpoint, "predictor"), wiring.predictor(settings) as predictor:
         page = served(predictor.metrics.registry, settings, "predictor_metrics_port")
         with page, Presence("run-predictions", holder_name(), predictor.counts.line):
             predictor.run(stop)

@@ -16,6 +16,7 @@ from monitoring.night_html import write_html
 from monitoring.queries import night_rows
 from monitoring.report_windows import League, Window, judge, nightly_windows
 from monitoring.reports import SNAPSHOT
+from monitoring.workspace import add_snapshot, workspace_path
 from services.settings import Settings
 from services.store import Store
 
@@ -34,7 +35,8 @@ class WrongSpan(ValueError):
 
 @dataclass(frozen=True)
 class StoredWindow:
-    """A report that is stored: figures and flags for a log or an artifact, and where the board shows it."""
+    """A report that is stored: figures and flags for a log or an artifact, where the board shows it (``url``), and
+    where Evidently's own page of it is (``page_url``, None when there were not enough games for one)."""
 
     window: Window
     report_id: int
@@ -45,6 +47,7 @@ class StoredWindow:
     figures: dict[str, float | None]
     rows: int
     url: str
+    page_url: str | None
 
     def line(self) -> str:
         """One sentence for a log."""
@@ -53,7 +56,7 @@ class StoredWindow:
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         dates = {"since": self.window.since.isoformat(), "until": self.window.until.isoformat()}
-        kept = ("report_id", "new", "status", "message", "figures", "rows", "url")
+        kept = ("report_id", "new", "status", "message", "figures", "rows", "url", "page_url")
         values = {name: getattr(self, name) for name in kept}
         return {"window": self.window.name, **dates, **values, "flags": list(self.flags)}
 
@@ -152,29 +155,27 @@ def span_report(settings: Settings, since: date, until: date) -> StoredWindow:
         return _stored(store, settings, Window("span", since, until))
 
 
-def workspace_path(settings: Settings) -> Path:
-    """The folder of Evidently's UI."""
-    return settings.home / "evidently"
-
-
 def stored_page(settings: Settings, report_id: int) -> str | None:
-    """Evidently's page (HTML, about 4 MB) rendered from a stored report; None when it had not enough games or is not
-    there."""
-    from monitoring.reports import stored_html
+    """Evidently's page (HTML, about 4 MB) rendered from a stored report, as `/html/ID` shows it; None when it had not
+    enough games or is not there. Raises SnapshotError."""
+    from monitoring.report_page import report_html
 
     with wiring.store(settings) as store:
         body = store.report_body(report_id)
-    return None if body is None else stored_html(body)
+    return None if body is None else report_html(body, board_page=f"{settings.board_url}/reports/{report_id}")
 
 
 def artifact(window: StoredWindow) -> str:
-    """What Prefect shows of a stored report, as Markdown: its figures, its flags and where the board has it."""
+    """What Prefect shows of a stored report, as Markdown: figures, flags, links to the board and Evidently's page."""
     rows = "\n".join(
         f"| {name} | {'not known' if value is None else f'{value:.3f}'} |" for name, value in window.figures.items()
     )
     flags = "\n".join(f"- {flag}" for flag in window.flags) or "Nothing is flagged."
     dates = f"{window.window.name}: {window.window.since} to {window.window.until}"
-    return f"## {dates}\n\n{window.message}. [The report]({window.url})\n\n{flags}\n\n| figure | |\n|---|---|\n{rows}\n"
+    links = f"[The report]({window.url})"
+    if window.page_url is not None:
+        links += f", [Evidently's page of it]({window.page_url})"
+    return f"## {dates}\n\n{window.message}. {links}\n\n{flags}\n\n| figure | |\n|---|---|\n{rows}\n"
 
 
 def tell_prefect(*windows: StoredWindow) -> int:
@@ -203,8 +204,6 @@ def _stored(store: Store, settings: Settings, window: Window) -> StoredWindow:
     if found is None:
         raise LookupError(f"the {window.name} report was neither stored nor found: look at the database's log")
     store.record_performances(judged.rows)
-    from monitoring.workspace import add_snapshot
-
     add_snapshot(workspace_path(settings), found, report.stored())
     return StoredWindow(
         window,
@@ -216,6 +215,7 @@ def _stored(store: Store, settings: Settings, window: Window) -> StoredWindow:
         report.body["figures"],
         len(judged.rows),
         f"{settings.board_url}/reports/{found}",
+        None if report.snapshot is None else f"{settings.resolved_evidently_url}/html/{found}",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from services.settings import ROOT, Settings
 
 RULES = ROOT / "monitoring" / "rules" / "halftime.yml"
 RETENTION = "15d"
+HostOf = Callable[[str], str]
 NOT_EDITED = "# Made from the settings at every start of the stack: what is changed here is lost.\n"
 
 
@@ -68,7 +70,7 @@ def folder(settings: Settings) -> Path:
     return settings.home / "prometheus"
 
 
-def targets(settings: Settings) -> dict[str, str]:
+def targets(settings: Settings, host_of: HostOf | None = None) -> dict[str, str]:
     """Job -> host:port of everything with metrics. The live loops may be down: no rule asks whether they are up."""
     ports = {
         "halftime-exporter": settings.exporter_port,
@@ -77,25 +79,34 @@ def targets(settings: Settings) -> dict[str, str]:
         "halftime-poller": settings.poller_metrics_port,
         "halftime-predictor": settings.predictor_metrics_port,
     }
-    return {job: f"{settings.host}:{port}" for job, port in ports.items()}
+    host_of = host_of or (lambda _: settings.host)
+    return {job: f"{host_of(job.removeprefix('halftime-'))}:{port}" for job, port in ports.items()}
 
 
-def prometheus_config(settings: Settings, *, pace: Pace = PACE, rules: Path = RULES) -> dict[str, Any]:
-    """What prometheus.yml says: whom to scrape, which rules to evaluate, whom to tell."""
+def prometheus_config(
+    settings: Settings, *, pace: Pace = PACE, rules: Path = RULES, host_of: HostOf | None = None
+) -> dict[str, Any]:
+    """What prometheus.yml says: whom to scrape, which rules to evaluate, whom to tell.
+
+    ``host_of`` names the host of each service where they do not share one.
+    """
+    manager = f"{(host_of or (lambda _: settings.host))('alertmanager')}:{settings.alertmanager_port}"
     every = f"{pace.scrape_s}s"
     return {
         # A scrape that takes longer than the interval would be refused as a configuration.
         "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
         "rule_files": [str(rules)],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager_address(settings)]}]}]},
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets(settings).items()
+            {"job_name": job, "static_configs": [{"targets": [target]}]}
+            for job, target in targets(settings, host_of).items()
         ],
     }
 
 
-def alertmanager_config(settings: Settings, *, pace: Pace = PACE) -> dict[str, Any]:
+def alertmanager_config(settings: Settings, *, pace: Pace = PACE, host_of: HostOf | None = None) -> dict[str, Any]:
     """What alertmanager.yml says: everything goes to our receiver, its end too, but the Watchdog, which never ends."""
+    url = alerts_url(settings) if host_of is None else f"http://{host_of('alerts')}:{settings.alerts_port}/alerts"
     return {
         "route": {
             "receiver": "halftime",
@@ -107,7 +118,7 @@ def alertmanager_config(settings: Settings, *, pace: Pace = PACE) -> dict[str, A
         },
         "receivers": [
             {"name": "nobody"},
-            {"name": "halftime", "webhook_configs": [{"url": alerts_url(settings), "send_resolved": True}]},
+            {"name": "halftime", "webhook_configs": [{"url": url, "send_resolved": True}]},
         ],
     }
 

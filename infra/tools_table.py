@@ -120,16 +120,15 @@ def mlflow(settings: Settings) -> Service:
 
 
 def evidently(settings: Settings) -> Service:
-    """Evidently's own UI over the snapshots that the nightly report leaves in the data folder."""
-    folder = settings.home / "evidently"
+    """Evidently's own UI over the snapshots that the nightly report leaves in the data folder, and its page of any
+    report of the database."""
     base = f"http://{settings.host}:{settings.evidently_port}"
-    arguments = ["ui", "--host", settings.host, "--port", str(settings.evidently_port), "--workspace", str(folder)]
     return Service(
         "evidently",
-        # The program of this environment: Evidently cannot be run as a module.
-        lambda: [str(Path(sys.executable).with_name("evidently")), *arguments],
-        env=child_env(settings) | {"DO_NOT_TRACK": "1"},
-        prepare=partial(make_folder, folder),
+        python("-m", "monitoring.report_server"),
+        env=child_env(settings) | {"DATABASE_URL": settings.database_url or cluster(settings).url("halftime")},
+        depends_on=("migrate",),
+        prepare=partial(make_folder, settings.home / "evidently"),
         ready=http_ok(f"{base}/api/projects"),
         start_timeout_s=90.0,
         port=settings.evidently_port,

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from monitoring.dashboard_parts import Panel, Query, Row, quantile_of
 
-# Shown only while games are played: served by the poller and the predictor themselves (jobs halftime-poller and
-# halftime-predictor), and by a board once it has had an event to tell.
-LIVE_PATH_METRICS = (
-    "halftime_polls_total",
-    "halftime_poll_seconds_bucket",
-    "halftime_feed_age_seconds",
-    "halftime_hop_seconds_bucket",
-    "halftime_broadcast_lag_seconds_bucket",
-)
-
 LIVE = Row(
     "Live path",
     (

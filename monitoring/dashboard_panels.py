@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 
 from models.alarms import NOTE_RUN_LENGTH, TICKET_RUN_LENGTH
-from monitoring.dashboard_parts import Panel, Query, Row, quantile_of
-
-POINTS = "suffix: pts"
+from monitoring.dashboard_parts import POINTS, Panel, Query, Row, quantile_of
 
 
 def _figure(name: str, text: str, *, dashed: bool = False) -> Query:
@@ -223,6 +221,14 @@ MODEL = Row(
                 Query("max(halftime_calibration_games_since)", "games since"),
             ),
             width=9, least=0, steps=True,
+        ),
+        Panel(
+            "Calibration set", "Games in the champion's calibration set when it was registered.", "short",
+            (Query("max by (model) (halftime_calibration_games)", "{{model}}"),), kind="stat", width=12,
+        ),
+        Panel(
+            "Calibration age", "Time since the champion was registered.", "s",
+            (Query("max by (model) (halftime_calibration_age_seconds)", "{{model}}"),), kind="stat", width=12,
         ),
     ),
 )  # fmt: skip

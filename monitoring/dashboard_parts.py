@@ -19,6 +19,7 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 COLUMNS = 24
+POINTS = "suffix: pts"
 DATASOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 Kind = Literal["timeseries", "stat", "heatmap"]
@@ -120,7 +121,7 @@ def _kinds(panel: Panel) -> Built:
         return made.text_mode(common.BigValueTextMode.VALUE_AND_NAME)
     if panel.kind == "heatmap":
         color = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64)
-        axis = heatmap.YAxisConfig().unit("suffix: pts")
+        axis = heatmap.YAxisConfig().unit(POINTS)
         # Prometheus's buckets are named by their upper edges.
         rows = heatmap.RowsHeatmapOptions().layout(common.HeatmapCellLayout.LE)
         return heatmap.Panel().color(color).y_axis(axis).rows_frame(rows).show_legend().show_y_histogram()

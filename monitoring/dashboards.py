@@ -26,10 +26,11 @@ from grafana_foundation_sdk.models.dashboard import (
 from monitoring.dashboard_live import LIVE, LOOPS
 from monitoring.dashboard_panels import ACCURACY, MODEL, SERVING, STATE
 from monitoring.dashboard_parts import COLUMNS, DATASOURCE, Row, built, placed
+from monitoring.dashboard_windows import WINDOWS
 
 FILE = Path(__file__).with_name("dashboards") / "halftime.json"
 UID = "halftime"
-ROWS: tuple[Row, ...] = (STATE, LIVE, SERVING, ACCURACY, MODEL, LOOPS)
+ROWS: tuple[Row, ...] = (STATE, LIVE, SERVING, ACCURACY, WINDOWS, MODEL, LOOPS)
 
 
 def dashboard_json(rows: Sequence[Row] = ROWS) -> str:
@@ -74,6 +75,8 @@ def _variables() -> Iterator[DatasourceVariable | QueryVariable]:
     # One at a time: it is also the target that coverage is held to.
     promised = VariableOption(text="0.95", value="0.95")
     yield _labels("level", "Level", "halftime_settled_games").current(promised)
+    month = VariableOption(text="30d", value="30d")
+    yield _labels("window", "Window", "halftime_window_settled_games").current(month)
 
 
 def _labels(name: str, text: str, metric: str) -> QueryVariable:

@@ -15,6 +15,8 @@ from scipy.stats import beta
 BOOTSTRAP_DRAWS = 2000
 BOOTSTRAP_SEED = 20230203
 MIN_PAIRED_GAMES = 5
+# A gauge that rests on fewer settled games is absent, not 0: an alert on it cannot fire at a cold start.
+MIN_GAMES = 20
 
 
 class EvidenceError(ValueError):

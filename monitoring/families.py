@@ -13,15 +13,15 @@ from typing import TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from monitoring.alarm_families import alarm_families, level_of
-from monitoring.evidence import coverage_estimate
-from monitoring.rows import Facts, MinuteRow, ModelFigures
+from monitoring.backup_families import backup_families
+from monitoring.evidence import MIN_GAMES, coverage_estimate
+from monitoring.rows import Champion, Facts, ModelFigures
 from monitoring.streams import StreamFacts
+from monitoring.window_families import window_families
 
-MIN_GAMES = 20
 ERROR_BUCKETS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30)
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 MODEL_LABELS = ("source", "lineage", "level")
-MINUTE_LABELS = (*MODEL_LABELS, "minute")
 
 
 def fact_families(facts: Facts) -> Iterator[Metric]:
@@ -46,18 +46,23 @@ def fact_families(facts: Facts) -> Iterator[Metric]:
     yield from champion_families(facts.champions)
     yield from model_families(facts.models)
     yield lineage_family(facts.newest_versions)
-    yield from minute_families(facts.minutes)
+    yield from window_families(facts.windows)
     yield from alarm_families(facts.alarms)
+    yield from backup_families(facts.backups)
 
 
-def champion_families(champions: Mapping[str, tuple[str, float]]) -> Iterator[Metric]:
-    """The version in force of each registered model, and how old its calibration is."""
+def champion_families(champions: Mapping[str, Champion]) -> Iterator[Metric]:
+    """The version in force of each registered model, how old its calibration is and from how many games."""
     info = GaugeMetricFamily("halftime_champion_info", "1 for the version in force", labels=("model", "version"))
     age = GaugeMetricFamily("halftime_calibration_age_seconds", "Since the champion was registered", labels=("model",))
-    for model, (version, seconds) in sorted(champions.items()):
-        info.add_metric((model, version), 1.0)
-        age.add_metric((model,), seconds)
-    yield from (info, age)
+    text = "Games in the champion's calibration set when it was registered, at the official minute"
+    games = GaugeMetricFamily("halftime_calibration_games", text, labels=("model",))
+    for model, champion in sorted(champions.items()):
+        info.add_metric((model, champion.version), 1.0)
+        age.add_metric((model,), champion.calibration_age_s)
+        if champion.calibration_games is not None:
+            games.add_metric((model,), float(champion.calibration_games))
+    yield from (info, age, games)
 
 
 def model_families(models: Sequence[ModelFigures]) -> Iterator[Metric]:
@@ -96,27 +101,6 @@ def lineage_family(newest_versions: Mapping[tuple[str, str], str]) -> Metric:
     for (source, lineage), version in sorted(newest_versions.items()):
         info.add_metric((source, lineage, version), 1.0)
     return info
-
-
-def minute_families(minutes: Mapping[tuple[str, str, float], Sequence[MinuteRow]]) -> Iterator[Metric]:
-    """How the forecasts of each minute did over the newest 30 days, for minutes with MIN_GAMES settled games."""
-    texts = {
-        "coverage": ("halftime_minute_coverage", "Share of intervals that held the outcome, by minute"),
-        "mean_width": ("halftime_minute_interval_mean_width_points", "Mean width of the intervals, by minute"),
-        "mae": ("halftime_minute_mae_points", "Mean absolute error, by minute"),
-        "mae_persistence": ("halftime_minute_mae_persistence_points", "The same of persistence, by minute"),
-    }
-    settled = GaugeMetricFamily("halftime_minute_settled_games", "Settled forecasts, by minute", labels=MINUTE_LABELS)
-    families = {field: GaugeMetricFamily(name, text, labels=MINUTE_LABELS) for field, (name, text) in texts.items()}
-    for (source, lineage, alpha), rows in sorted(minutes.items()):
-        for row in rows:
-            labels = (source, lineage, level_of(alpha), str(row.minute))
-            settled.add_metric(labels, float(row.settled))
-            for field, family in families.items():
-                value = getattr(row, field)
-                if row.settled >= MIN_GAMES and value is not None:
-                    family.add_metric(labels, value)
-    yield from (settled, *families.values())
 
 
 def _model_values(model: ModelFigures) -> dict[str, float]:

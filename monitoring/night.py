@@ -13,6 +13,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from monitoring.evidence import Estimate, coverage_estimate, percentile, skill_estimate
+from monitoring.journey import Heard, Journey, build_journey
 from monitoring.night_model import (
     Hop,
     LatencyMs,
@@ -67,6 +68,7 @@ def build_night_report(rows: NightRows, client_times: ClientTimes | None = None)
         skill=_uncertain(skill),
         by_minute=tuple(MinuteFigures(**asdict(row)) for row in rows.minutes),
         latency_ms=_latency(rows.hops, client_times or {}),
+        slowest=_slowest(rows, client_times or {}),
         model=models[-1] if models else ModelIdentity(version=None, digest=None),
         models=models,
         notes=(),
@@ -121,6 +123,14 @@ def _latency(hops: Sequence[HopRow], client_times: ClientTimes) -> LatencyMs:
     names = ("feed_to_queue", "queue_to_forecast", "forecast_to_commit", "commit_to_client")
     parts = {name: _hop((way[place], way[place + 1]) for way in ways) for place, name in enumerate(names)}
     return LatencyMs(**parts, feed_to_client=_hop((way[0], way[4]) for way in ways))
+
+
+def _slowest(rows: NightRows, client_times: ClientTimes) -> Journey | None:
+    """The way of the official forecast that took longest to its commit; the page is made of rows, without any log."""
+    slowest = rows.slowest
+    if slowest is None:
+        return None
+    return build_journey(slowest, Heard(received_at=client_times.get((slowest.game_id, slowest.revision))))
 
 
 def _hop(pairs: Iterable[tuple[datetime | None, datetime | None]]) -> Hop:

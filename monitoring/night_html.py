@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from monitoring.journey_views import journey_card
 from monitoring.night_figures import forecast_figure, latency_figure, path_figures
 from monitoring.night_model import LatencyMs, NightReport
 from monitoring.night_text import (
@@ -54,6 +55,7 @@ def render_html(report: NightReport) -> str:
         minutes=table(MINUTE_COLUMNS, [minute_words(row) for row in report.by_minute]),
         latency=_plot("latency", latency_figure(report), figures, "No hop was measured."),
         hops=table(HOP_COLUMNS, _hop_rows(report)),
+        journey=journey_card(report.slowest, "journey", figures),
         figures=script_json(figures),
         plotly=plotly_script(),
         draw=draw_script(),

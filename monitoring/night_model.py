@@ -6,6 +6,8 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
+from monitoring.journey import Journey
+
 SIMULATED = "simulated"
 
 
@@ -54,13 +56,19 @@ class Totals(_Model):
 
 
 class MinuteFigures(_Model):
-    """The night's standing forecasts of one minute, ``settled`` of them settled; means over those, in points."""
+    """The night's standing forecasts of one minute, ``settled`` of them settled; means over those, in points.
+
+    ``skill`` is 1 - MSE / MSE of persistence, None also where persistence was never wrong.
+    """
 
     minute: int
     forecasts: int
     settled: int
     mae: float | None
     mae_persistence: float | None
+    rmse: float | None
+    rmse_persistence: float | None
+    skill: float | None
     coverage: float | None
     mean_width: float | None
 
@@ -118,6 +126,7 @@ class NightReport(_Model):
     skill: Uncertain | None
     by_minute: tuple[MinuteFigures, ...]
     latency_ms: LatencyMs
+    slowest: Journey | None = None
     model: ModelIdentity
     models: tuple[ModelIdentity, ...]
     notes: tuple[str, ...]

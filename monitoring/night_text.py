@@ -19,7 +19,7 @@ HOP_NAMES = {
     "commit_to_client": "committed to client",
     "feed_to_client": "feed to client",
 }
-MINUTE_COLUMNS = ("minute", "forecasts", "inside", "mean width", "MAE", "MAE persistence")
+MINUTE_COLUMNS = ("minute", "forecasts", "inside", "width", "MAE / persistence", "RMSE / persistence", "skill")
 SHOWN_MINUTES = (0, 3, 6, 9, 12, 15, OFFICIAL_MINUTE, 21, 23)
 UNKNOWN = "-"
 
@@ -136,13 +136,19 @@ def _games(report: NightReport) -> Table:
 def minute_words(row: MinuteFigures) -> tuple[str, ...]:
     """One minute's figures, in the order of MINUTE_COLUMNS."""
     coverage = UNKNOWN if row.coverage is None else f"{round(row.coverage * row.settled)} of {row.settled}"
-    points = (row.mean_width, row.mae, row.mae_persistence)
     return (
         str(row.minute),
         str(row.forecasts),
         coverage,
-        *(UNKNOWN if value is None else f"{value:.{digits}f}" for value, digits in zip(points, (1, 2, 2), strict=True)),
+        UNKNOWN if row.mean_width is None else f"{row.mean_width:.1f}",
+        _beside(row.mae, row.mae_persistence),
+        _beside(row.rmse, row.rmse_persistence),
+        UNKNOWN if row.skill is None else f"{row.skill:+.1%}",
     )
+
+
+def _beside(ours: float | None, persistence: float | None) -> str:
+    return UNKNOWN if ours is None or persistence is None else f"{ours:.2f} / {persistence:.2f}"
 
 
 def _minutes(report: NightReport) -> Table:

@@ -15,6 +15,7 @@ from sqlalchemy.sql import ColumnElement
 
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.game import Snapshot, margins
+from monitoring.journey_rows import slowest_official
 from monitoring.rows import GameRow, HopRow, MinuteRow, NightRows
 from monitoring.standing import (
     minute_query,
@@ -68,6 +69,7 @@ def night_rows(engine: Engine, league_date: date, source: str | None = None) -> 
             tuple(HopRow(*hop) for hop in hops),
             _duplicates(connection, slate),
             tuple(MinuteRow(*row) for row in minutes),
+            slowest_official(connection, slate),
         )
 
 

@@ -6,7 +6,7 @@ Below MIN_GAMES nothing is computed and the body says so; below MIN_DRIFT_GAMES 
 that are empty, infinite or constant are left out by name, since one of them makes Evidently refuse the whole report.
 
 The body is what goes into the table `reports`; ``snapshot`` in it is Evidently's own, from which its page is rendered
-on demand.
+on demand (`monitoring.report_page`).
 """
 
 from __future__ import annotations
@@ -52,21 +52,6 @@ class EvidentlyReport:
     def stored(self) -> dict[str, Any]:
         """The body with the snapshot, as the table `reports` keeps it."""
         return self.body | {SNAPSHOT: self.snapshot}
-
-    def html(self) -> str | None:
-        """Evidently's own page (about 4 MB, self-contained), None when there was nothing to compute."""
-        return stored_html(self.stored())
-
-
-def stored_html(body: dict[str, Any]) -> str | None:
-    """Evidently's page of a report as it is stored, None when there was nothing to compute."""
-    if body.get(SNAPSHOT) is None:
-        return None
-    from evidently.core.report import Snapshot
-
-    import monitoring.report_metrics  # noqa: F401  (a stored report names our metrics)
-
-    return str(Snapshot.load_dict(body[SNAPSHOT]).get_html_str(as_iframe=False))
 
 
 def build_evidently_report(

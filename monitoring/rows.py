@@ -7,7 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from monitoring.journey import JourneyRow
 from services.store_alarms import AlarmState
+from services.store_backups import BackupAges
+
+NO_BACKUPS = BackupAges()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,10 @@ class MinuteRow:
     settled: int
     mae: float | None
     mae_persistence: float | None
+    rmse: float | None
+    rmse_persistence: float | None
+    skill: float | None
+    """1 - MSE / MSE of persistence; None also where persistence was never wrong."""
     coverage: float | None
     mean_width: float | None
 
@@ -76,6 +84,7 @@ class NightRows:
     hops: tuple[HopRow, ...] = ()
     duplicates: int = 0
     minutes: tuple[MinuteRow, ...] = ()
+    slowest: JourneyRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,38 @@ class ModelFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowRow:
+    """Settled forecasts of one minute at one level over ``window`` (7d, 30d, season), of a line of models or of one
+    version: ``by`` is lineage or version, ``model`` its name. Means over ``games`` (>= 1), in points; ``covered`` of
+    them held the outcome; ``skill`` is None where persistence was never wrong."""
+
+    source: str
+    by: str
+    model: str
+    alpha: float
+    minute: int
+    window: str
+    games: int
+    covered: int
+    mean_width: float
+    mae: float
+    mae_persistence: float
+    rmse: float
+    rmse_persistence: float
+    skill: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The version in force of a registered model: the age of its calibration in seconds, and the games its calibration
+    set had when it was registered (of official forecasts), None when that was not kept."""
+
+    version: str
+    calibration_age_s: float
+    calibration_games: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """How many things wait, and for how long the one that has waited longest (None when none does)."""
 
@@ -140,11 +181,11 @@ class Facts:
     lease_left_s: dict[str, float]
     report_ages_s: dict[str, float]
     models: tuple[ModelFigures, ...]
-    minutes: dict[tuple[str, str, float], tuple[MinuteRow, ...]]
-    """(source, lineage, alpha) -> figures by minute, over the newest 30 days on which games were decided."""
+    windows: tuple[WindowRow, ...]
     newest_versions: dict[tuple[str, str], str]
     """(source, lineage) -> the version that made the newest forecast of the platform's own, of any minute."""
     alarms: tuple[AlarmState, ...] = ()
     """The alarms that moved in the last 60 days."""
-    champions: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Model name -> the version in force, and the age of its calibration in seconds."""
+    champions: dict[str, Champion] = field(default_factory=dict)
+    """Model name -> the version in force."""
+    backups: BackupAges = NO_BACKUPS

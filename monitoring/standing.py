@@ -6,7 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Double, Engine, Integer, Select, and_, cast, column, func, select, table, text
+from sqlalchemy import (
+    Connection,
+    Double,
+    Engine,
+    Integer,
+    Select,
+    and_,
+    cast,
+    column,
+    extract,
+    func,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.sql import ColumnElement, FromClause
 
 from models.clock import OFFICIAL_MINUTE
@@ -25,6 +39,7 @@ def lineage_of(made: FromClause) -> ColumnElement[str]:
 
 
 LINEAGE = lineage_of(predictions)
+NOW = func.clock_timestamp()
 
 # The official forecast and its revisions: the champion's at minute 18. What stands is of every minute.
 official_forecasts = table(
@@ -83,26 +98,35 @@ def settled_query(minute: int = OFFICIAL_MINUTE) -> Select[Any]:
     )
 
 
-def minute_query(*groups: ColumnElement[Any]) -> Select[Any]:
-    """Standing forecasts by ``groups`` and minute, as MinuteRow has them; means are None before anything is settled."""
+def minute_query() -> Select[Any]:
+    """Standing forecasts by minute, as MinuteRow has them; means are None before anything is settled."""
     forecast, newest = standing_forecasts.c, standing_settlements.c
     settled_now = newest.settled_margin == standing_actuals.c.margin
+    squared, baseline = newest.error * newest.error, newest.persistence_error * newest.persistence_error
     figures = (
         func.count(newest.forecast_id),
         func.avg(func.abs(newest.error)),
         func.avg(func.abs(newest.persistence_error)),
+        func.sqrt(func.avg(squared)),
+        func.sqrt(func.avg(baseline)),
+        1.0 - func.sum(squared) / func.nullif(func.sum(baseline), 0.0),
         func.avg(cast(newest.covered, Integer)).cast(Double),
         func.avg(predictions.c.upper - predictions.c.lower).filter(newest.forecast_id.is_not(None)),
     )
     return (
-        select(*groups, forecast.minute, func.count(), *figures)
+        select(forecast.minute, func.count(), *figures)
         .join_from(standing_forecasts, predictions, predictions.c.id == forecast.prediction_id)
         .join(games, games.c.game_id == forecast.game_id)
         .outerjoin(standing_actuals, standing_actuals.c.game_id == forecast.game_id)
         .outerjoin(standing_settlements, and_(newest.forecast_id == forecast.forecast_id, settled_now))
-        .group_by(*groups, forecast.minute)
-        .order_by(*groups, forecast.minute)
+        .group_by(forecast.minute)
+        .order_by(forecast.minute)
     )
+
+
+def seconds(interval: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An interval as a number of seconds."""
+    return extract("epoch", interval)
 
 
 def settled(forecast_id: ColumnElement[Any], margin: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """The folder that Evidently's own UI shows: each stored report adds its snapshot to the project of its window.
 
-`evidently ui --workspace FOLDER` serves it. The table `reports` stays the truth; a deleted folder loses no report, only
+`monitoring.report_server` serves it. The table `reports` stays the truth; a deleted folder loses no report, only
 what the UI lists. Adding the same report again replaces its snapshot.
 """
 
@@ -11,6 +11,17 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from monitoring.reports import SNAPSHOT
+from services.settings import Settings
+
+
+def workspace_path(settings: Settings) -> Path:
+    """The folder of Evidently's UI."""
+    return settings.home / "evidently"
+
+
+def html_path(settings: Settings) -> Path:
+    """The folder of pages made of stored reports; the UI passes it by, since it is not a project."""
+    return workspace_path(settings) / "html"
 
 
 def project_id(source: str, scope: str) -> UUID:

@@ -32,8 +32,10 @@ from services.board_socket import BoardSocket
 from services.board_store import BoardStore
 from services.broadcast import AsyncBroadcast, Batch, BroadcastUnavailable
 from services.database import make_engine
+from services.hosts import KnownHosts
 from services.settings import Settings, SettingsError, get_settings
 from services.telemetry import configure_logging
+from services.trace_spans import exporting
 
 log = logging.getLogger("board")
 
@@ -60,16 +62,19 @@ def create_app(
     live: Live,
     *,
     allowed_origins: tuple[str, ...] = (),
+    allowed_hosts: tuple[str, ...] = (),
+    evidently_url: str | None = None,
     on_crash: Callable[[], None] | None = None,
     on_stop: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
     """The ASGI app over ``live``; its lifespan runs ``live``.
 
-    ``on_crash`` is called when following the stream ends by a fault: a board that no longer follows must not go on
-    serving an old state. ``on_stop`` is awaited at the end. Raises PlotlyMissingError.
+    ``evidently_url`` is where its reports link Evidently's own pages, nowhere when unset. ``on_crash`` is called when
+    following the stream ends by a fault: a board that no longer follows must not go on serving an old state.
+    ``on_stop`` is awaited at the end. Raises PlotlyMissingError.
     """
     plotly = plotly_script()
-    routes = Routes(live, f"/plotly/{plotly.name}")
+    routes = Routes(live, f"/plotly/{plotly.name}", evidently_url)
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -106,7 +111,11 @@ def create_app(
             Route("/plotly/{name}", plotly.respond),
             Mount("/static", PageFiles(directory=PAGE), name="static"),
         ],
-        middleware=[Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=1000)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(KnownHosts, allowed=allowed_hosts),
+            Middleware(GZipMiddleware, minimum_size=1000),
+        ],
         lifespan=lifespan,
     )
 
@@ -125,9 +134,16 @@ def serve(settings: Settings, host: str, port: int) -> None:
         crashed.set()
         server.should_exit = True
 
-    app = create_app(live, allowed_origins=settings.allowed_origins, on_crash=crash, on_stop=broadcast.close)
+    app = create_app(
+        live,
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=(settings.host, *settings.allowed_hosts),
+        evidently_url=settings.resolved_evidently_url,
+        on_crash=crash,
+        on_stop=broadcast.close,
+    )
     server = make_server(app, live.hub)
-    with listen(host, port) as listener:
+    with listen(host, port) as listener, exporting(settings.otlp_endpoint, "board"):
         bound = listener.getsockname()[1]
         log.info("board listens on http://%s:%s", host, bound)
         server.run(sockets=[listener])

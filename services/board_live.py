@@ -20,6 +20,7 @@ from services.board_night import Change, Nights, event_text, state_text
 from services.board_reads import NightStore, Reads, SourceDownError
 from services.board_state import BadEventError, EventLike
 from services.hub import FIRST_ID, Hub, Message, id_key
+from services.trace_spans import note_span
 
 BATCH = 500
 BREATH = 32
@@ -150,13 +151,19 @@ class Live:
             else:
                 self.hub.advance(event.id)
                 continue
-            self._note_lag(event)
+            self._note(event)
         self.hub.advance(read_to)
 
-    def _note_lag(self, event: EventLike) -> None:
+    def _note(self, event: EventLike) -> None:
+        """It went out to the clients: how late, and of a traced forecast when."""
+        now = datetime.now(UTC)
         # A time without its zone cannot be compared; between two machines' clocks less than nothing counts as none.
         if event.at.tzinfo is not None:
-            self.lag.observe(max(0.0, (datetime.now(UTC) - event.at).total_seconds()))
+            self.lag.observe(max(0.0, (now - event.at).total_seconds()))
+        if event.type == "forecast" and (trace_id := event.data.get("trace_id")) is not None:
+            about = {"game_id": event.game_id, "minute": event.data["minute"], "clients": self.hub.clients}
+            self._log.info("forecast broadcast", trace_id=trace_id, broadcast_at=now.isoformat(), **about)
+            note_span("broadcast", event.trace, event.at, now, about | {"event_id": event.id}, kind="consumer")
 
     def _take(self, nights: Nights, event: EventLike) -> Change:
         try:

@@ -10,7 +10,8 @@ MAX_DEPTH = 6
 MAX_ROWS = 500
 # JSONB keeps no order: what a person asks first comes first, whatever a report calls its other parts follows.
 FIRST = ("status", "message", "window", "flags", "figures", "tests", "drift", "by_version", "by_minute")
-HIDDEN = ("snapshot",)
+SNAPSHOT = "snapshot"
+HIDDEN = (SNAPSHOT,)
 
 
 def page(title: str, body: str) -> str:
@@ -25,8 +26,11 @@ def page(title: str, body: str) -> str:
     )
 
 
-def list_page(reports: Sequence[Mapping[str, Any]]) -> str:
-    """The list of reports, newest first; each row {id, kind, league_date, model_version, created_at}."""
+def list_page(reports: Sequence[Mapping[str, Any]], evidently_url: str | None = None) -> str:
+    """The list of reports, newest first; each row {id, kind, league_date, model_version, created_at, has_page}.
+
+    ``evidently_url`` is where Evidently's own pages are; unset: nowhere.
+    """
     if not reports:
         return page(
             "Reports",
@@ -34,21 +38,30 @@ def list_page(reports: Sequence[Mapping[str, Any]]) -> str:
         )
     rows = "".join(
         f'<tr><td><a href="/reports/{int(one["id"])}">{_text(one["kind"])}</a></td><td>{_text(one["league_date"])}</td>'
-        f"<td>{_text(one['model_version'])}</td><td>{_text(one['created_at'])}</td></tr>"
+        f"<td>{_text(one['model_version'])}</td><td>{_text(one['created_at'])}</td>"
+        f"<td>{_evidently_link(one, evidently_url) if one.get('has_page') else ''}</td></tr>"
         for one in reports
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("kind", "league date", "model", "made"))
+    names = ("kind", "league date", "model", "made", "as Evidently shows it")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
     return page("Reports", f"<h2>Reports</h2>{_table(head, rows)}")
 
 
-def report_page(report: Mapping[str, Any]) -> str:
-    """One report: its head line and its body, rendered as nested tables."""
+def report_page(report: Mapping[str, Any], evidently_url: str | None = None) -> str:
+    """One report: its head line and its body, rendered as nested tables; ``evidently_url`` as for the list."""
     title = f"{report['kind']} report, {report['league_date'] or 'no league date'}"
     about = f"model {report['model_version'] or 'unknown'}, made {report['created_at']}"
-    link = f'<a href="/api/reports/{int(report["id"])}">as JSON</a>'
-    return page(
-        title, f"<h2>{escape(title)}</h2><p>{escape(about)} &middot; {link}</p>{_value(_shown(report['body']), 0)}"
-    )
+    links = [f'<a href="/api/reports/{int(report["id"])}">as JSON</a>']
+    if isinstance(report["body"], Mapping) and report["body"].get(SNAPSHOT) is not None:
+        links.append(_evidently_link(report, evidently_url))
+    line = " &middot; ".join([escape(about), *filter(None, links)])
+    return page(title, f"<h2>{escape(title)}</h2><p>{line}</p>{_value(_shown(report['body']), 0)}")
+
+
+def _evidently_link(report: Mapping[str, Any], evidently_url: str | None) -> str:
+    if evidently_url is None:
+        return ""
+    return f'<a href="{escape(evidently_url)}/html/{int(report["id"])}">Evidently&#x27;s page</a>'
 
 
 def _shown(body: Any) -> Any:

@@ -65,10 +65,11 @@ class LiveCollector(Collector):
 class Routes:
     """The HTTP routes; database reads run in threads, with a named answer when the database is away.
 
-    ``plotly_url`` is where the page finds plotly.js.
+    ``plotly_url`` is where the page finds plotly.js, ``evidently_url`` where a browser finds Evidently's pages.
     """
 
-    def __init__(self, live: Live, plotly_url: str) -> None:
+    def __init__(self, live: Live, plotly_url: str, evidently_url: str | None = None) -> None:
+        self._evidently_url = evidently_url
         self._page = (PAGE / "index.html").read_text(encoding="utf-8").replace("{{plotly}}", plotly_url)
         self._live = live
         self._store = live.store
@@ -103,7 +104,7 @@ class Routes:
         found = await self._read(self._store.reports)
         if isinstance(found, Response):
             return HTMLResponse(page("Reports", "<h2>Reports cannot be read</h2><p>The database is down.</p>"), 503)
-        return HTMLResponse(list_page(found))
+        return HTMLResponse(list_page(found, self._evidently_url))
 
     async def report(self, request: Request) -> Response:
         """One report as HTML."""
@@ -112,7 +113,7 @@ class Routes:
             return HTMLResponse(page("Report", "<h2>The report cannot be read</h2><p>The database is down.</p>"), 503)
         if found is None:
             return HTMLResponse(page("Report", "<h2>No such report</h2>"), 404)
-        return HTMLResponse(report_page(found))
+        return HTMLResponse(report_page(found, self._evidently_url))
 
     async def report_json(self, request: Request) -> Response:
         """One report as it is stored."""

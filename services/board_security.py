@@ -40,10 +40,12 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware: puts HEADERS on every HTTP answer."""
+    """ASGI middleware: puts HEADERS on every HTTP answer that does not bring its own; ``policy`` of its contents is
+    the board's unless given."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, policy: str = CONTENT_SECURITY_POLICY) -> None:
         self.app = app
+        self._headers = HEADERS | {"content-security-policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the call on; only the start of an HTTP answer is touched."""
@@ -54,7 +56,7 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 

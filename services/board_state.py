@@ -22,6 +22,7 @@ from services.board_game import (
     joined,
     later,
 )
+from services.trace import Ids
 
 Part = TypeVar("Part")
 EVENT_TYPES = ("score", "pattern", "forecast", "settlement", "disposition")
@@ -44,6 +45,8 @@ class EventLike(Protocol):
     def at(self) -> datetime: ...
     @property
     def data(self) -> dict[str, Any]: ...
+    @property
+    def trace(self) -> Ids | None: ...
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -54,6 +57,7 @@ class Event(msgspec.Struct, frozen=True):
     game_id: str
     at: datetime
     data: dict[str, Any]
+    trace: Ids | None = None
 
 
 def reduce(game: Game | None, event: EventLike) -> Game:

@@ -74,8 +74,10 @@ SELECT f.game_id, f.minute, f.revision, f.persistence, f.prediction_id, f.commit
 FROM standing_forecasts f JOIN predictions p ON p.id = f.prediction_id
 WHERE f.game_id = ANY(:games) ORDER BY f.game_id, f.minute
 """
+# A report without a snapshot (a night's, or one of not enough games) has no page of Evidently's.
 REPORTS = """
-SELECT id, kind, league_date, model_version, created_at FROM reports ORDER BY created_at DESC, id DESC LIMIT :limit
+SELECT id, kind, league_date, model_version, created_at, jsonb_typeof(body -> 'snapshot') = 'object' AS has_page
+FROM reports ORDER BY created_at DESC, id DESC LIMIT :limit
 """
 REPORT = "SELECT id, kind, league_date, model_version, created_at, body FROM reports WHERE id = :id"
 
@@ -116,7 +118,7 @@ class BoardStore:
         return list(games.values())
 
     def reports(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Reports without their bodies, newest first."""
+        """Reports without their bodies, newest first; ``has_page`` is true of one that Evidently has a page of."""
         with self._reading() as connection:
             return [_plain(row) for row in connection.execute(text(REPORTS), {"limit": limit}).mappings()]
 

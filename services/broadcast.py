@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from redis.exceptions import DataError, ResponseError
 
 from services.redis_link import UNAVAILABLE, block, cannot_write, connect, connect_async
+from services.trace import Ids, parent_of, traceparent
 
 EventType = Literal["score", "pattern", "forecast", "settlement", "disposition"]
 EVENT_TYPES: tuple[EventType, ...] = ("score", "pattern", "forecast", "settlement", "disposition")
@@ -34,13 +35,17 @@ class EventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened in a game. ``at`` is when it was published, aware UTC; ``id`` is given by the stream."""
+    """Something happened in a game. ``at`` is when it was published, aware UTC; ``id`` is given by the stream.
+
+    ``trace`` is what its broadcast belongs under; it travels only when it names a span.
+    """
 
     type: EventType
     game_id: str
     at: datetime
     data: dict[str, Any] = field(default_factory=dict)
     id: str = ""
+    trace: Ids | None = None
 
 
 class Batch(NamedTuple):
@@ -60,7 +65,10 @@ def encode(event: Event) -> dict[str, str]:
         data = json.dumps(event.data, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise EventError(f"{event.type} event of {event.game_id}: {error}") from error
-    return {"type": event.type, "game_id": event.game_id, "at": event.at.isoformat(), "data": data}
+    fields = {"type": event.type, "game_id": event.game_id, "at": event.at.isoformat(), "data": data}
+    if event.trace is not None and event.trace.span_id is not None:
+        fields["traceparent"] = traceparent(event.trace)
+    return fields
 
 
 def decode(entry_id: str, fields: dict[str, str]) -> Event:
@@ -68,7 +76,8 @@ def decode(entry_id: str, fields: dict[str, str]) -> Event:
     try:
         kind: Any = fields["type"]
         data = json.loads(fields["data"])
-        event = Event(kind, fields["game_id"], datetime.fromisoformat(fields["at"]), data, entry_id)
+        at, trace = datetime.fromisoformat(fields["at"]), parent_of(fields.get("traceparent"))
+        event = Event(kind, fields["game_id"], at, data, entry_id, trace)
     except (KeyError, ValueError) as error:
         raise EventError(f"entry {entry_id} is not an event: {error!r}") from error
     if kind not in EVENT_TYPES or not isinstance(data, dict):

@@ -88,8 +88,15 @@ def predict_body(
     return body | {name: value for name, value in fields.items() if value is not None}
 
 
+def _key(api_key: str | None) -> dict[str, str]:
+    return {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+
+
 class ForecasterClient:
-    """Blocking client. One connection pool; thread-safe; close it or use ``with``."""
+    """Blocking client. One connection pool; thread-safe; close it or use ``with``.
+
+    Outcomes and figures need ``api_key`` where the forecaster has one.
+    """
 
     def __init__(
         self,
@@ -99,8 +106,9 @@ class ForecasterClient:
         retry: RetryPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        api_key: str | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, transport=transport)
+        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, transport=transport, headers=_key(api_key))
         self._retry = retry or RetryPolicy()
         self._sleep = sleep
 
@@ -169,8 +177,9 @@ class AsyncForecasterClient:
         timeout_s: float = 5.0,
         retry: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        api_key: str | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout_s, transport=transport)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout_s, transport=transport, headers=_key(api_key))
         self._retry = retry or RetryPolicy()
 
     async def predict(self, pattern: Sequence[float], **fields: Any) -> Prediction:

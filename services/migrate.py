@@ -40,6 +40,11 @@ def expected() -> str:
     return head
 
 
+def known() -> frozenset[str]:
+    """Every revision this code can bring up to date."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def current(url: str) -> str | None:
     """The revision the database has; None when it has none. Raises DatabaseUnavailable."""
     engine = make_engine(url, application="halftime-migrate", pool_size=1)
@@ -61,9 +66,8 @@ def upgrade(url: str, revision: str = "head") -> str:
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             config = _config()
-            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
             present = MigrationContext.configure(connection).get_current_revision()
-            if present is not None and present not in known:
+            if present is not None and present not in known():
                 raise MigrationError(
                     f"the database is at revision {present}, which this code does not know: update the code"
                 )

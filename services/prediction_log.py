@@ -31,7 +31,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from services.answer import Prediction
 from services.telemetry import mask_secrets
-from services.trace import TRACE
+from services.trace import HERE, trace_id_of
 
 LEAGUE_TIME: Final = ZoneInfo("America/New_York")
 NIGHT_ENDS_HOUR: Final = 6
@@ -120,7 +120,7 @@ class PredictionLog:
             model_digest=answer.model_digest,
             calibration_id=answer.calibration_id,
             duration_ms=round(duration_ms, 3),
-            trace_id=TRACE.get(),
+            trace_id=trace_id_of(HERE.get()),
         )
         with self._lock:
             self._attempt("the log of predictions", lambda: self._to_file(line, shown, today))

@@ -343,6 +343,23 @@ alerts = Table(
     Index("alerts_received_idx", "received_at"),
 )
 
+backups = Table(
+    "backups",
+    metadata,
+    _id(),
+    _text("kind"),
+    Column("made_at", MOMENT, nullable=False),
+    _text("file_name"),
+    Column("bytes", BigInteger, nullable=False),
+    _text("sha256"),
+    Column("tables", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("took_s", Double, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    UniqueConstraint("kind", "file_name", "made_at", name="backups_identity_key"),
+    Index("backups_kind_made_idx", "kind", "made_at"),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from services.secret_files import SecretFiles
 
 ROOT = Path(__file__).resolve().parent.parent
 NBA_FEED_URL = "https://cdn.nba.com/static/json/liveData"
@@ -40,6 +42,9 @@ class Settings(BaseSettings):
     home: Path = Field(default=ROOT / ".halftime", description="data folder: venv, databases, models, logs, reports")
     data: Path | None = Field(default=None, description="folder with games.parquet and plays_*.parquet")
     bundle: Path | None = Field(default=None, description="serve this bundle folder instead of the registry's champion")
+    secrets_dir: Path | None = Field(
+        default=None, description="folder with secrets as files named like variables (database_url); unset: none"
+    )
 
     # Servers; unset means the local stack's own
     database_url: str | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url"))
@@ -52,6 +57,12 @@ class Settings(BaseSettings):
     )
     dask_address: str | None = Field(default=None, validation_alias=AliasChoices("DASK_ADDRESS", "dask_address"))
     host: str = Field(default="127.0.0.1", description="address every server binds to")
+    forecaster_base_url: str | None = Field(
+        default=None, description="where the forecaster is asked; unset: this host and forecaster_port"
+    )
+    board_base_url: str | None = Field(
+        default=None, description="address of the board for a browser; unset: this host and board_port"
+    )
     forecaster_port: int = 8080
     board_port: int = 8000
     exporter_port: int = 9090
@@ -63,6 +74,9 @@ class Settings(BaseSettings):
     alerts_port: int = Field(default=9095, description="port of the receiver of Alertmanager's alerts")
     alertmanager_port: int = 9093
     evidently_port: int = 8001
+    evidently_url: str | None = Field(
+        default=None, description="address of Evidently's pages for a browser; unset: this host and evidently_port"
+    )
     prometheus_port: int = 9091
     poller_metrics_port: int = 9101
     predictor_metrics_port: int = 9102
@@ -113,14 +127,42 @@ class Settings(BaseSettings):
     )
     simulated_seed: int = Field(default=15, description="seed of the simulated league")
 
+    # Who may ask
+    api_key_file: Path | None = Field(
+        default=None, description="file with the key that outcomes and figures need; unset: this machine alone may"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="further names the servers may be asked under; addresses and localhost always may"
+    )
     # Board
     allowed_origins: tuple[str, ...] = Field(default=(), description="extra Origins that may open the WebSocket")
+
+    # Backups
+    backup_folder: Path | None = Field(
+        default=None, description="where backups go; unset: backups in the data folder, on the same disk"
+    )
+    backups_kept: int = Field(default=14, ge=1, description="the newest backups kept; older ones are deleted")
 
     # Logs
     prediction_log_days: int = Field(default=30, ge=1, description="days a log of predictions is kept")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    otlp_endpoint: str | None = Field(
+        default=None, description="base URL of a collector of traces (OTLP over HTTP); unset: no spans are made"
+    )
 
-    @field_validator("home", "data", "bundle")
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then ``.env``, then files of secrets."""
+        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls)
+
+    @field_validator("home", "data", "bundle", "secrets_dir", "backup_folder", "api_key_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
@@ -133,12 +175,43 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "data", "bundle", "database_url", "redis_url", "prefect_api_url", "mlflow_tracking_uri", "dask_address",
+        "data", "bundle", "secrets_dir", "database_url", "redis_url", "prefect_api_url", "mlflow_tracking_uri",
+        "dask_address", "forecaster_base_url", "board_base_url", "evidently_url", "backup_folder", "api_key_file",
+        "otlp_endpoint",
         mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("secrets_dir")
+    @classmethod
+    def _is_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise SettingsError(
+                f"HALFTIME_SECRETS_DIR={value} is no folder: name the one with the secrets, or unset it"
+            )
+        return value
+
+    @field_validator("forecaster_base_url", "board_base_url", "evidently_url")
+    @classmethod
+    def _is_web_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")):
+            name = f"HALFTIME_{(info.field_name or '').upper()}"
+            raise SettingsError(f"{name}={value[:60]} is no address: write http://HOST:PORT or https://")
+        return value.rstrip("/")
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_collector(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise SettingsError(
+                "HALFTIME_OTLP_ENDPOINT must start with http:// or https:// and be without /v1/traces, as"
+                f" http://127.0.0.1:4318 (it starts {value.partition('://')[0][:12]!r})"
+            )
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -226,12 +299,17 @@ class Settings(BaseSettings):
     @property
     def forecaster_url(self) -> str:
         """Base URL of the forecaster."""
-        return f"http://{self.host}:{self.forecaster_port}"
+        return self.forecaster_base_url or f"http://{self.host}:{self.forecaster_port}"
 
     @property
     def board_url(self) -> str:
         """Base URL of the board."""
-        return f"http://{self.host}:{self.board_port}"
+        return self.board_base_url or f"http://{self.host}:{self.board_port}"
+
+    @property
+    def resolved_evidently_url(self) -> str:
+        """Base URL of Evidently's UI and of its page of a report (`/html/ID`), as a browser reaches it."""
+        return self.evidently_url or f"http://{self.host}:{self.evidently_port}"
 
     @property
     def replay_url(self) -> str:

@@ -22,6 +22,7 @@ from services.database import (
 from services.game_rows import GameRow, UpsertCounts, game_rows
 from services.store_alarms import AlarmState, AlarmStore
 from services.store_alerts import AlertRow, AlertStore
+from services.store_backups import BackupRow, BackupStore
 from services.store_calibrations import CalibrationGame, CalibrationStore
 from services.store_forecasts import ForecastStore
 from services.store_games import GameStore
@@ -47,6 +48,7 @@ __all__ = [
     "ActualResult",
     "AlarmState",
     "AlertRow",
+    "BackupRow",
     "CalibrationGame",
     "ConflictingActual",
     "DatabaseNotReady",
@@ -83,6 +85,7 @@ class Store(
     OutcomeStore,
     AlarmStore,
     AlertStore,
+    BackupStore,
     CalibrationStore,
     NightStore,
     LifecycleStore,

@@ -56,9 +56,7 @@ _SETTLED = text(
     JOIN standing_actuals a ON a.game_id = f.game_id
     WHERE g.source = :source AND (CAST(:minute AS smallint) IS NULL OR f.minute = :minute)
       AND (CAST(:since AS date) IS NULL OR g.league_date >= :since)
-      AND (CAST(:digest AS text) IS NULL OR p.model_digest = :digest)
-      AND (CAST(:calibration AS text) IS NULL OR p.calibration_id = :calibration)
-      AND (NOT :final_only OR a.state = 'final')
+      AND a.state = 'final'
     ORDER BY g.league_date, f.game_id, f.minute
     """
 )
@@ -153,18 +151,9 @@ class OutcomeStore:
             found = connection.execute(query, {"game_id": game_id, "minute": minute}).mappings().one_or_none()
         return None if found is None else Settlement(**found)
 
-    def settled_since(
-        self,
-        since: date | None,
-        *,
-        source: str,
-        minute: int | None = OFFICIAL_MINUTE,
-        model_digest: str | None = None,
-        calibration_id: str | None = None,
-        final_only: bool = True,
-    ) -> pd.DataFrame:
-        """Settled forecasts at ``minute`` (None: of every minute) of league dates from ``since``, one row each,
-        in order of (league_date, game_id, minute).
+    def settled_since(self, since: date | None, *, source: str, minute: int | None = OFFICIAL_MINUTE) -> pd.DataFrame:
+        """Settled forecasts at ``minute`` (None: of every minute) of league dates from ``since`` whose outcome is
+        final, one row each, in order of (league_date, game_id, minute).
 
         Columns: game_id, league_date, source, home, away, minute, revision, persistence, prediction_id, pattern,
         context, alpha, point, lower, upper, model_version, model_digest, calibration_id, actual, state,
@@ -172,14 +161,7 @@ class OutcomeStore:
         """
         import pandas as pd
 
-        values: dict[str, Any] = {
-            "since": since,
-            "source": source,
-            "minute": minute,
-            "digest": model_digest,
-            "calibration": calibration_id,
-            "final_only": final_only,
-        }
+        values: dict[str, Any] = {"since": since, "source": source, "minute": minute}
         with transaction(self.engine) as connection:
             result = connection.execute(_SETTLED, values)
             return pd.DataFrame(result.all(), columns=list(result.keys()))

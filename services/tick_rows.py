@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from models.game import Snapshot, SnapshotError
+from services.trace import Ids, known_ids
 
 
 class TickError(ValueError):
@@ -21,8 +22,8 @@ class TicksUnavailable(ConnectionError):
 class Tick:
     """A new state of a game. ``polled_at`` is when the feed was asked, ``queued_at`` when the tick was published.
 
-    ``source`` is recorded, simulated, archive or live; times are aware UTC, the league date is US/Eastern. ``trace_id``
-    is that of the poll (services.trace), None for a tick that nobody traces.
+    ``source`` is recorded, simulated, archive or live; times are aware UTC, the league date is US/Eastern. ``trace`` is
+    that of the poll, None for a tick that nobody traces. ``taken_at`` is when a consumer took it, and stays with it.
     """
 
     game_id: str
@@ -33,7 +34,8 @@ class Tick:
     tip_at: datetime | None = None
     status_text: str = ""
     queued_at: datetime | None = None
-    trace_id: str | None = None
+    trace: Ids | None = None
+    taken_at: datetime | None = None
 
     @property
     def digest(self) -> str:
@@ -77,7 +79,8 @@ def encode(tick: Tick, queued_at: datetime) -> dict[str, str]:
         "tip_at": tick.tip_at.isoformat() if tick.tip_at else "",
         "status_text": tick.status_text,
         "queued_at": queued_at.isoformat(),
-        "trace_id": tick.trace_id or "",
+        "trace_id": (tick.trace and tick.trace.trace_id) or "",
+        "span_id": (tick.trace and tick.trace.span_id) or "",
     }
 
 
@@ -94,8 +97,8 @@ def decode(fields: Mapping[str, str]) -> Tick:
             tip_at=datetime.fromisoformat(fields["tip_at"]) if fields["tip_at"] else None,
             status_text=fields["status_text"],
             queued_at=datetime.fromisoformat(fields["queued_at"]),
-            # Entries of an older release have none.
-            trace_id=fields.get("trace_id") or None,
+            # Entries of an older release have none, or no span.
+            trace=known_ids(fields.get("trace_id"), fields.get("span_id")),
         )
     except KeyError as error:
         raise TickError(f"field {error} is missing") from error

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from plotly.offline import get_plotlyjs
 
 from tests.support.board_night import bell, forecast, night, score, settlement
 from tests.support.board_running import RunningBoard, running_board
+from tests.support.chromium import Seen, chromium, opened
 from tests.support.waiting import until
 
 GAME = "0022200760"
@@ -21,25 +20,10 @@ SIMILAR = {"game_id": "0021900001", "date": "2019-11-02", "home": "MIL", "away":
            "path": list(range(25))}  # fmt: skip
 
 
-@dataclass
-class Seen:
-    """A page and what went wrong on it."""
-
-    page: Page
-    errors: list[str] = field(default_factory=list)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("skipped: no chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
@@ -50,12 +34,8 @@ def board() -> Iterator[RunningBoard]:
 
 @pytest.fixture
 def seen(browser: Browser) -> Iterator[Seen]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    seen = Seen(page)
-    page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
-    yield seen
-    page.close()
+    with opened(browser) as page:
+        yield page
 
 
 def card(seen: Seen, game_id: str = GAME) -> str:

@@ -7,51 +7,32 @@ Scrapes and messages are quickened by the configuration's own parameter. Prefect
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import uvicorn
+import redis
 import yaml  # type: ignore[import-untyped]
 
-from flows.alert_receiver import create_app
-from flows.deployments import DeploymentFailed
 from infra import prometheus, services_table
 from infra.local import LocalStack
 from infra.redis import RedisServer
 from monitoring.exporter import serve
 from services.settings import Settings
 from services.store import AlertRow, Store
+from tests.support import planted
+from tests.support.receiver import Prefect, receiving
 from tests.support.running_prometheus import Prometheus, prometheus_program
 from tests.support.servers import PostgresServer, free_port, temporary_folder
-from tests.support.settled_night import add_forecast, add_game, add_outcome
 from tests.support.waiting import until
 
-MISSED, COVERED = 10, 30
 # A scrape that takes longer than the interval counts as down, and machines are busy.
 QUICK = prometheus.Pace(scrape_s=2, group_wait_s=1, group_interval_s=1)
 PORTS = ("exporter", "forecaster", "board", "poller_metrics", "predictor_metrics", "alerts", "alertmanager",
          "prometheus")  # fmt: skip
-
-
-class Prefect:
-    """Stands for the server: the first request finds it away, later ones are answered."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.runs: dict[str, tuple[str, dict[str, Any]]] = {}
-
-    def __call__(self, settings: Settings, name: str, parameters: dict[str, Any], key: str) -> str:
-        self.asked.append(name)
-        if len(self.asked) == 1:
-            raise DeploymentFailed("Prefect is away")
-        self.runs.setdefault(key, (name, parameters))
-        return f"run of {name}"
 
 
 @dataclass(frozen=True)
@@ -63,8 +44,9 @@ class Told:
     prefect: Prefect
     before: list[dict[str, str]]
     firing: list[dict[str, str]]
-    row_after_s: float
+    asked: list[str]
     rows: list[AlertRow]
+    stored: set[str]
 
 
 def quick_rules(folder: Path) -> Path:
@@ -93,21 +75,6 @@ def exporting(settings: Settings) -> Iterator[None]:
         thread.join(timeout=20.0)
 
 
-@contextmanager
-def receiving(store: Store, settings: Settings, prefect: Prefect) -> Iterator[None]:
-    """The receiver on its port, in a thread."""
-    app = create_app(store, settings, start=prefect)
-    server = uvicorn.Server(uvicorn.Config(app, host=settings.host, port=settings.alerts_port, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        until(lambda: server.started)
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(timeout=20.0)
-
-
 def stack(settings: Settings, rules: Path) -> LocalStack:
     """Prometheus and Alertmanager as `up` starts them, but for the pace."""
     alertmanager, scraper = services_table.build(settings, ["alertmanager", "prometheus"])
@@ -123,14 +90,6 @@ def stack(settings: Settings, rules: Path) -> LocalStack:
             ),
         ],
     )
-
-
-def settle(store: Store, numbers: range, margin: int) -> None:
-    """Official forecasts of 4.5 points, give or take 11.5, and what the games came to."""
-    for number in numbers:
-        add_game(store, number)
-        add_forecast(store, number)
-        add_outcome(store, number, margin)
 
 
 def kept(store: Store, name: str, status: str) -> list[AlertRow]:
@@ -167,16 +126,33 @@ def told(programs: None, postgres_server: PostgresServer, redis_server: RedisSer
         with exporting(settings), receiving(store, settings, prefect), stack(settings, quick_rules(folder)):
             until(lambda: seen.ask('up{job="halftime-exporter"} == 1') and "Watchdog" in known(settings))
             before = firing(seen, "CoverageLow")
-            began = time.monotonic()
-            settle(store, range(MISSED), 40)
+            planted.misses(store)
             until(lambda: kept(store, "CoverageLow", "firing"), timeout_s=60.0)
-            row_after_s = time.monotonic() - began
             then = firing(seen, "CoverageLow")
-            settle(store, range(MISSED, MISSED + COVERED), 6)
+            planted.covered(store)
             until(lambda: kept(store, "CoverageLow", "resolved"), timeout_s=60.0)
             until(lambda: any("forecaster" in row.labels["job"] for row in kept(store, "TargetsAbsent", "firing")))
-            yield Told(settings, seen, prefect, before, then, row_after_s, list(store.alert_history()))
+            asked, rows = list(prefect.asked), list(store.alert_history())
+            client = redis.Redis.from_url(redis_server.url)
+            stored = faults_in_what_is_stored(store, client)
+            client.close()
+            yield Told(settings, seen, prefect, before, then, asked, rows, stored)
         seen.close()
+
+
+def faults_in_what_is_stored(store: Store, client: redis.Redis) -> set[str]:
+    """The alerts that were kept as firing after a fault was planted, and as resolved after it was mended."""
+    planted.playing(store)
+    for plant in (planted.drifted, planted.old_report, planted.forgotten_half):
+        plant(store)
+    planted.dead_letter(client)
+    names = ("ErrorDrift", "ReportStale", "SettlementBacklog", "DeadLetters")
+    until(lambda: all(kept(store, name, "firing") for name in names), timeout_s=60.0)
+    for mend in (planted.as_before, planted.new_report, planted.settled_at_last):
+        mend(store)
+    planted.no_dead_letters(client)
+    until(lambda: all(kept(store, name, "resolved") for name in names), timeout_s=60.0)
+    return set(names)
 
 
 def of(told: Told, name: str) -> list[AlertRow]:
@@ -196,8 +172,8 @@ def test_misses_fire_in_prometheus_and_their_alert_is_kept(told: Told) -> None:
 
 
 def test_a_recalibration_is_told_again_while_prefect_is_away_and_started_once(told: Told) -> None:
-    assert told.prefect.asked == ["recalibrate/nightly", "recalibrate/nightly"]
-    assert list(told.prefect.runs.values()) == [("recalibrate/nightly", {"patient": False})]
+    assert told.asked == ["recalibrate/nightly", "recalibrate/nightly"]
+    assert list(told.prefect.runs.values())[:1] == [("recalibrate/nightly", {"patient": False})]
     (action,) = of(told, "CoverageLow")[0].actions
     assert (action["run_id"], action["why"]) == ("run of recalibrate/nightly", None)
 
@@ -207,6 +183,11 @@ def test_games_inside_end_the_alert_and_its_end_starts_nothing(told: Told) -> No
     assert (first.status, last.status, last.actions) == ("firing", "resolved", ())
     assert (last.fingerprint, last.starts_at) == (first.fingerprint, first.starts_at)
     assert firing(told.prometheus, "CoverageLow") == []
+
+
+def test_faults_in_what_is_stored_fire_and_end_with_the_fault(told: Told) -> None:
+    assert told.stored == {"ErrorDrift", "ReportStale", "SettlementBacklog", "DeadLetters"}
+    assert {"evaluate-challenger/nightly", "retrain/on-drift"} <= set(told.prefect.asked), "drift asks for a training"
 
 
 def test_an_alert_that_asks_for_nothing_is_kept(told: Told) -> None:

@@ -1,47 +1,52 @@
-"""Every query of the dashboard, answered by a real Prometheus that scrapes an exporter, a forecaster and a board."""
+"""Every query of the dashboard, answered by a real Prometheus that scrapes an exporter, a forecaster, a board, and the
+pages of a poller and a predictor."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from prometheus_client import start_http_server
 from redis import Redis
 
 from infra.redis import RedisServer
-from monitoring.dashboard_live import LIVE_PATH_METRICS
-from monitoring.dashboard_parts import Query
 from monitoring.dashboards import ROWS
 from monitoring.exporter import make_registry
 from monitoring.streams import open_redis
-from services.store import Store
-from tests.support.board_running import running_board
+from services.loop_metrics import PollerMetrics, PollFigures, PredictorMetrics, serve
+from services.store import NewPromotion, Store
+from tests.support.board_night import score
+from tests.support.board_running import RunningBoard, running_board
 from tests.support.running_forecaster import RunningForecaster, running_forecaster, small_bundle
 from tests.support.running_prometheus import Prometheus, Series, prometheus_program, running_prometheus
 from tests.support.servers import PostgresServer, temporary_folder
-from tests.support.settled_night import add_forecast, add_game, add_outcome, add_tick
+from tests.support.settled_night import DIGEST, add_forecast, add_game, add_outcome, add_tick, add_version, game_id
 from tests.support.waiting import until
 
 PREFIX = "dashboard"
-JOBS = ("halftime-exporter", "halftime-forecaster", "halftime-board")
-# As Grafana puts them in: all sources, the level of the live forecasts, a window longer than the test.
-CHOSEN = {"$source": ".*", "$level": "0.95", "$__rate_interval": "1m", "$__range": "1h"}
+LINE = "1234567890abcdef"
+JOBS = ("halftime-exporter", "halftime-forecaster", "halftime-board", "halftime-poller", "halftime-predictor")
+# As Grafana puts them in: all sources, the level of the live forecasts, a range longer than the test.
+CHOSEN = {"$source": ".*", "$level": "0.95", "$window": "30d", "$__rate_interval": "1m", "$__range": "1h"}
 Key = tuple[str, str]
 
 FOUND = [(panel, query) for row in ROWS for panel in row.panels for query in panel.queries]
 
 
-def of_live_path(query: Query) -> bool:
-    """Whether only the poller's, the predictor's or a busy board's pages answer it."""
-    return any(name in query.expr for name in LIVE_PATH_METRICS)
-
-
 def play_a_night(store: Store) -> None:
-    """Twenty settled games, one of them far off, and a game in each kind of waiting."""
+    """Twenty settled games, one of them far off, and a game in each kind of waiting; a champion."""
+    add_version(store, "3", DIGEST * 2, LINE, calibration_games={"rated": 1300, "unrated": 1310})
+    store.record_promotion(
+        NewPromotion("halftime", "3", DIGEST * 2, None, None, "promote", "why", "rule", "rule: test", "key")
+    )
     for number in range(20):
         add_game(store, number)
+        add_forecast(store, number, pattern=(2,) * 6, point=3.0)
         add_forecast(store, number)
         add_outcome(store, number, 30 if number == 0 else 6)
     now = datetime.now(UTC)
@@ -69,15 +74,28 @@ def ask_once_each(forecaster: RunningForecaster) -> None:
     assert 400 <= forecaster.predict(pattern=[1]).status_code < 500
 
 
-def ask_for_predictions(forecaster: RunningForecaster, prometheus: Prometheus) -> None:
-    """Ask until Prometheus has seen the counts rise, and long enough for every window to hold several scrapes."""
+def live_through(poller: PollerMetrics, predictor: PredictorMetrics, board: RunningBoard) -> None:
+    """A poll, a forecast on its whole way, a score that the board tells."""
+    now = datetime.now(UTC)
+    poller.polled("ok", 0.2)
+    predictor.issued(official=True, polled_at=now, queued_at=now, forecast_at=now, committed_at=now)
+    predictor.told(now, now)
+    board.add("score", game_id(0), score())
+
+
+def use(forecaster: RunningForecaster, prometheus: Prometheus, live: Callable[[], None]) -> None:
+    """Use everything until Prometheus has seen the counts rise, and long enough for every window to hold several
+    scrapes."""
     until(lambda: all(prometheus.ask(f'up{{job="{job}"}} == 1') for job in JOBS))
+    live()
     for _ in range(30):
         assert forecaster.predict().status_code == 200
     ask_once_each(forecaster)
     for code in ("200", "4.."):
         risen = f'sum(increase(halftime_http_requests_total{{route="/predict",code=~"{code}"}}[1m])) > 0'
         until(lambda risen=risen: prometheus.ask(risen))  # type: ignore[misc]
+    for name in ("halftime_polls_total", "halftime_hop_seconds_count", "halftime_broadcast_lag_seconds_count"):
+        until(lambda name=name: prometheus.ask(f"sum(rate({name}[1m])) > 0"))  # type: ignore[misc]
     until(lambda: all(prometheus.ask(f'count_over_time(up{{job="{job}"}}[1m]) > 3') for job in JOBS))
 
 
@@ -91,7 +109,7 @@ def program() -> str:
 def prometheus(
     program: str, postgres_server: PostgresServer, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
-    """Has scraped a night's exporter, a forecaster that was asked, and a board."""
+    """Has scraped a night's exporter, a forecaster that was asked, a board, a poller and a predictor."""
     url = postgres_server.emptied()
     bundle = small_bundle(tmp_path_factory.mktemp("bundle") / "small")
     with (
@@ -100,20 +118,28 @@ def prometheus(
         temporary_folder("prometheus") as folder,
         running_forecaster(tmp_path_factory.mktemp("forecaster"), bundle, database_url=url) as forecaster,
         running_board() as board,
+        ExitStack() as loops,
     ):
         play_a_night(store)
         fill_a_stream(client)
         reading = open_redis(redis_server.url)
         server, thread = start_http_server(0, "127.0.0.1", registry=make_registry(store.engine, reading, PREFIX))
         ask_once_each(forecaster)
+        polling = SimpleNamespace(play_by_plays=0, ticks=0, stale=0, late_polls=0, last_poll_at=datetime.now(UTC))
+        poller, predictor = PollerMetrics(cast(PollFigures, polling)), PredictorMetrics()
+        pages = [serve(one.registry, "127.0.0.1", 0) for one in (poller, predictor)]
+        for page in pages:
+            loops.callback(page.close)
         targets = {
             "halftime-exporter": f"127.0.0.1:{server.server_port}",
             "halftime-forecaster": forecaster.http.base_url.netloc.decode(),
             "halftime-board": board.url.removeprefix("http://"),
+            "halftime-poller": pages[0].url.removeprefix("http://").removesuffix("/metrics"),
+            "halftime-predictor": pages[1].url.removeprefix("http://").removesuffix("/metrics"),
         }
         try:
             with running_prometheus(program, folder, targets) as running:
-                ask_for_predictions(forecaster, running)
+                use(forecaster, running, lambda: live_through(poller, predictor, board))
                 yield running
         finally:
             server.shutdown()
@@ -137,11 +163,7 @@ def answers(prometheus: Prometheus) -> dict[Key, Series]:
     # A subquery has a point each 15 s of the clock, and the first may lie before the first scrape.
     uptime = next(query for panel, query in FOUND if panel.title == "Uptime")
     until(lambda: prometheus.ask(put_in(uptime.expr)), timeout_s=40.0)
-    return {
-        (panel.title, query.legend): prometheus.ask(put_in(query.expr))
-        for panel, query in FOUND
-        if not of_live_path(query)
-    }
+    return {(panel.title, query.legend): prometheus.ask(put_in(query.expr)) for panel, query in FOUND}
 
 
 def number(answers: dict[Key, Series], title: str, legend: str) -> float:
@@ -151,7 +173,7 @@ def number(answers: dict[Key, Series], title: str, legend: str) -> float:
 
 
 def test_every_query_of_every_panel_is_answered(answers: dict[Key, Series]) -> None:
-    assert len(answers) >= 50
+    assert len(answers) == len(FOUND) > 60, "no two series of a panel have one name"
     assert [key for key, series in answers.items() if not series] == []
 
 
@@ -206,13 +228,31 @@ def test_requests_and_refusals_are_counted_by_what_the_forecaster_answered(answe
     assert number(answers, "Uptime", "forecaster") == 1
 
 
-def test_queries_of_the_live_path_are_well_formed(prometheus: Prometheus) -> None:
-    left_out = [put_in(query.expr) for _, query in FOUND if of_live_path(query)]
-    assert len(left_out) == 6
-    for expr in left_out:
-        prometheus.ask(expr)
+def test_windows_show_each_minute_and_the_official_one_over_each_window(answers: dict[Key, Series]) -> None:
+    def by(title: str, legend: str, label: str) -> dict[str, float]:
+        return {labels[label]: value for labels, value in answers[title, legend]}
+
+    minute, window = "{{minute}} {{source}} {{model}}", "{{window}} {{source}} {{model}}"
+    early, official = (19 * 3.0**2 + 27.0**2) / 20, (19 * 1.5**2 + 25.5**2) / 20
+    found = by("RMSE by minute", f"minute {minute}", "minute")
+    assert found == {"6": pytest.approx(math.sqrt(early)), "18": pytest.approx(math.sqrt(official))}
+    skill = by("Skill by minute", f"minute {minute}", "minute")
+    assert skill["6"] == pytest.approx(1 - early / ((19 * 4.0**2 + 28.0**2) / 20))
+    assert by("Coverage by window", window, "window") == dict.fromkeys(("7d", "30d", "season"), 0.95)
+    assert {labels["model"] for labels, _ in answers["Coverage by window", window]} == {LINE}
+    assert by("RMSE by version", window, "model") == {"3": pytest.approx(math.sqrt(official))}
+    assert number(answers, "Calibration set", "{{model}}") == 1310
+
+
+def test_the_live_path_is_shown(answers: dict[Key, Series]) -> None:
+    hops = {labels["hop"] for labels, _ in answers["Hops", "{{hop}} p95"]}
+    assert hops == {"feed_to_queue", "queue_to_forecast", "forecast_to_commit", "commit_to_broadcast"}
+    assert number(answers, "Hops", "broadcast p95") > 0
+    polls = {labels["outcome"]: value for labels, value in answers["Polls by outcome", "{{outcome}}"]}
+    assert polls["ok"] > 0 == polls["blocked"]
 
 
 def test_variables_offer_what_there_is(prometheus: Prometheus) -> None:
     assert "recorded" in prometheus.values("source", "nba_predictions_total")
     assert prometheus.values("level", "halftime_settled_games") == ["0.95"]
+    assert set(prometheus.values("window", "halftime_window_settled_games")) == {"7d", "30d", "season"}

@@ -33,6 +33,7 @@ from tests.support.settled_night import (
     game_id,
 )
 
+WINDOW, WINDOWS = "halftime_window_", ("7d", "30d", "season")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -48,6 +49,31 @@ def samples(registry: CollectorRegistry) -> Samples:
 
 def value(found: Samples, name: str, **labels: str) -> float | None:
     return found.get((name, tuple(sorted(labels.items()))))
+
+
+def in_window(
+    found: Samples, window: str, minute: int, *, source: str = "recorded", by: str = "lineage", model: str = "3",
+    level: str = "0.95",
+) -> dict[str, float]:  # fmt: skip
+    """The figures of halftime_window_* with these labels, by the rest of their names."""
+    labels = {"source": source, "by": by, "model": model, "level": level, "minute": str(minute), "window": window}
+    wanted = tuple(sorted(labels.items()))
+    return {
+        name.removeprefix(WINDOW): figure
+        for (name, known), figure in found.items()
+        if known == wanted and name.startswith(WINDOW)
+    }
+
+
+def versions(found: Samples) -> set[tuple[str, str]]:
+    """(version, window) of the versions that have figures."""
+    known = [dict(labels) for name, labels in found if name.startswith(WINDOW)]
+    return {(labels["model"], labels["window"]) for labels in known if labels["by"] == "version"}
+
+
+def timeless(found: Samples) -> Samples:
+    """What does not change with the clock alone."""
+    return {key: figure for key, figure in found.items() if not key[0].endswith("_seconds")}
 
 
 def names(found: Samples) -> set[str]:
@@ -114,24 +140,69 @@ def test_forecasts_of_other_minutes_leave_the_official_figures_as_they_are(
     assert value(found, "halftime_settled_games", **line, level="0.95") == 20
     assert value(found, "nba_conformal_coverage", **line, level="0.95") == 1.0
     assert value(found, "halftime_settlement_backlog") == 0
-    at = {minute: line | {"level": "0.95", "minute": str(minute)} for minute in (0, 7, 18)}
-    assert [value(found, "halftime_minute_settled_games", **at[minute]) for minute in at] == [20, 20, 20]
-    assert [value(found, "halftime_minute_coverage", **at[minute]) for minute in at] == [1.0, 0.0, 1.0]
-    assert value(found, "halftime_minute_interval_mean_width_points", **at[7]) == 2.0
-    assert value(found, "halftime_minute_mae_points", **at[0]) == 1.5
-    assert value(found, "halftime_minute_mae_persistence_points", **at[0]) == 6.0
+    by_minute = {minute: in_window(found, "30d", minute) for minute in (0, 7, 18)}
+    assert [figures["settled_games"] for figures in by_minute.values()] == [20, 20, 20]
+    assert [figures["coverage"] for figures in by_minute.values()] == [1.0, 0.0, 1.0]
+    assert by_minute[7]["interval_mean_width_points"] == 2.0
+    assert by_minute[0]["mae_points"] == by_minute[0]["rmse_points"] == 1.5
+    assert by_minute[0]["mae_persistence_points"] == by_minute[0]["rmse_persistence_points"] == 6.0
+    assert by_minute[0]["skill"] == 1 - 1.5**2 / 6**2
+    assert by_minute[0]["coverage_lower"] < by_minute[0]["coverage_upper"] == 1.0
 
 
-def test_figures_by_minute_are_of_the_newest_thirty_days(store: Store, registry: CollectorRegistry) -> None:
-    for number, age in ((0, 0), (1, 29), (2, 30), (3, 400)):
-        add_game(store, number, league_date=NIGHT - timedelta(days=age))
+def test_a_window_goes_back_from_the_newest_date_on_which_games_of_its_source_were_decided(
+    store: Store, registry: CollectorRegistry
+) -> None:
+    ages = (0, 6, 7, 29, 30, 400)
+    for number, age in enumerate(ages):
+        add_game(store, number, league_date=NIGHT - timedelta(days=age), season=2021 if age > 300 else 2022)
         add_forecast(store, number, pattern=(4,) * 7)
         add_forecast(store, number)
         add_outcome(store, number, 6)
+    add_game(store, 10, league_date=NIGHT + timedelta(days=20))
+    add_game(store, 11, league_date=NIGHT + timedelta(days=90), source="simulated", season=2023)
+    add_forecast(store, 11)
+    add_outcome(store, 11, 6)
     found = samples(registry)
-    labels = {"source": "recorded", "lineage": "3", "level": "0.95"}
-    assert value(found, "halftime_minute_settled_games", **labels, minute="7") == 2
-    assert value(found, "halftime_settled_games", **labels) == 4
+    assert [in_window(found, window, 7)["settled_games"] for window in WINDOWS] == [2, 4, 5]
+    assert [in_window(found, window, 18, source="simulated")["settled_games"] for window in WINDOWS] == [1, 1, 1]
+    assert value(found, "halftime_settled_games", source="recorded", lineage="3", level="0.95") == 6
+
+
+def test_a_window_over_the_turn_of_a_season_holds_games_of_both(store: Store, registry: CollectorRegistry) -> None:
+    for number, (age, season) in enumerate(((0, 2022), (3, 2022), (5, 2021), (20, 2021))):
+        add_game(store, number, league_date=NIGHT - timedelta(days=age), season=season)
+        add_forecast(store, number)
+        add_outcome(store, number, 6)
+    found = samples(registry)
+    assert [in_window(found, window, 18)["settled_games"] for window in WINDOWS] == [3, 4, 2]
+
+
+def test_a_version_has_figures_where_it_settled_twenty_games_and_forecast_lately(
+    store: Store, registry: CollectorRegistry
+) -> None:
+    for version in ("1", "2", "3"):
+        add_version(store, version, version * 64, LINE)
+    played = [("1", 40)] * 20 + [("2", 10)] * 20 + [("3", 0)] * 19
+    for number, (version, age) in enumerate(played):
+        add_game(store, number, league_date=NIGHT - timedelta(days=age))
+        add_forecast(store, number, model_version=version, model_digest=version * 64)
+        add_outcome(store, number, 6)
+    found = samples(registry)
+    assert [in_window(found, window, 18, model=LINE)["settled_games"] for window in WINDOWS] == [19, 39, 59]
+    assert versions(found) == {("2", "30d"), ("2", "season")}, "1 is long gone, 3 has 19 games"
+    assert in_window(found, "30d", 18, by="version", model="2")["mae_points"] == 1.5
+    assert "coverage" not in in_window(found, "7d", 18, model=LINE)
+
+
+def test_figures_are_of_the_five_newest_of_such_versions(store: Store, registry: CollectorRegistry) -> None:
+    made = [str(version) for version in (7, 2, 3, 4, 5, 6, 1)]
+    for place, version in enumerate(made):
+        for number in range(20 * place, 20 * place + 20):
+            add_game(store, number)
+            add_forecast(store, number, model_version=version, model_digest=version * 64)
+            add_outcome(store, number, 6)
+    assert {version for version, _ in versions(samples(registry))} == set(made[2:]), "newest by forecast, not by name"
 
 
 def test_coverage_appears_with_the_twentieth_settled_game(store: Store, registry: CollectorRegistry) -> None:
@@ -168,7 +239,8 @@ def test_versions_of_one_line_are_one_stream_of_evidence(store: Store, registry:
     assert value(found, "halftime_settled_games", **line, level="0.95") == 20
     assert value(found, "nba_conformal_coverage", **line, level="0.95") == 1.0
     assert value(found, "nba_prediction_error_points_count", **line, level="0.95") == 20
-    assert value(found, "halftime_minute_settled_games", **line, level="0.95", minute="18") == 20
+    assert in_window(found, "7d", 18, model=LINE)["settled_games"] == 20
+    assert versions(found) == set(), "neither of the two has twenty"
     counted = {"source": "recorded", "model_version": "4"}
     assert value(found, "halftime_official_forecasts_total", **counted) == 8, "a digest under two names counts once"
 
@@ -208,14 +280,13 @@ def test_shadows_change_no_figure(store: Store, registry: CollectorRegistry) -> 
         add_game(store, number)
         add_forecast(store, number)
         add_outcome(store, number, 6)
-    timed = {"halftime_scrape_seconds"}
-    before = {key: found for key, found in samples(registry).items() if key[0] not in timed}
+    before = timeless(samples(registry))
     for number in range(20):
         add_shadow(store, number)
         add_shadow(store, number, pattern=(1,) * 23)
         store.settle(game_id(number))
     assert store.unsettled_shadows() == [], "they are settled like the platform's own"
-    assert {key: found for key, found in samples(registry).items() if key[0] not in timed} == before
+    assert timeless(samples(registry)) == before
     assert store.night(NIGHT).duplicates == 0
 
 
@@ -293,8 +364,7 @@ def test_two_exporters_agree(store: Store) -> None:
     add_game(store, 0)
     add_forecast(store, 0)
     one, other = (samples(make_registry(store.engine)) for _ in range(2))
-    timed = {"halftime_scrape_seconds"}
-    assert {k: v for k, v in one.items() if k[0] not in timed} == {k: v for k, v in other.items() if k[0] not in timed}
+    assert timeless(one) == timeless(other)
 
 
 def test_a_scrape_without_the_database_says_so_and_does_not_fail(free_port: int) -> None:
@@ -375,10 +445,11 @@ def test_the_disk_of_the_data_folder_is_told_and_a_folder_that_is_gone_costs_no_
     assert value(gone, "halftime_database_up") == 1
 
 
-def test_the_champion_in_force_and_the_age_of_its_calibration_are_told(store: Store) -> None:
+def test_the_champion_in_force_and_the_age_and_size_of_its_calibration_are_told(store: Store) -> None:
     assert value(samples(make_registry(store.engine)), "halftime_champion_info", model="m", version="1") is None
     for number in ("1", "2"):
-        add_version(store, number, number * 64, "0123456789abcdef", name="m")
+        sizes = {"rated": 1300, "unrated": 1310} if number == "2" else None
+        add_version(store, number, number * 64, "0123456789abcdef", name="m", calibration_games=sizes)
         store.record_promotion(
             NewPromotion("m", number, number * 64, None, None, "promote", "why", "rule", "rule: test", f"key {number}")
         )
@@ -388,3 +459,4 @@ def test_the_champion_in_force_and_the_age_of_its_calibration_are_told(store: St
     age = value(found, "halftime_calibration_age_seconds", model="m")
     assert age is not None
     assert 0 <= age < 600
+    assert value(found, "halftime_calibration_games", model="m") == 1310

@@ -277,6 +277,14 @@ def test_pages_say_what_is_served_without_the_internet(forecaster: RunningForeca
     assert http.get("/predict").status_code == 405
 
 
+def test_series_that_rates_are_taken_of_are_there_before_the_first_failure(forecaster: RunningForecaster) -> None:
+    text = forecaster.http.get("/metrics").text
+    for code in ("500", "503"):
+        assert f'halftime_http_requests_total{{code="{code}",method="POST",route="/predict"}} 0.0' in text
+        assert f'halftime_http_requests_total{{code="{code}",method="GET",route="/health"}} 0.0' in text
+    assert 'halftime_http_request_seconds_bucket{le="0.25",route="/predict"}' in text
+
+
 def test_metrics_add_up_over_workers_and_labels_stay_few(forecaster: RunningForecaster) -> None:
     def count() -> float:
         lines = forecaster.http.get("/metrics").text.splitlines()

@@ -74,12 +74,12 @@ def test_the_figures_of_each_minute_stand_beside_the_official_ones_and_do_not_mi
     assert after.model_dump(exclude=kept) == before.model_dump(exclude=kept)
     first, second, official = (row.model_dump() for row in after.by_minute)
     assert first == {
-        "minute": 0, "forecasts": 1, "settled": 1, "mae": 0.5, "mae_persistence": 5.0, "coverage": 1.0,
-        "mean_width": 23.0,
+        "minute": 0, "forecasts": 1, "settled": 1, "mae": 0.5, "mae_persistence": 5.0, "rmse": 0.5,
+        "rmse_persistence": 5.0, "skill": 0.99, "coverage": 1.0, "mean_width": 23.0,
     }  # fmt: skip
     assert second == {
-        "minute": 1, "forecasts": 2, "settled": 1, "mae": 15.0, "mae_persistence": 2.0, "coverage": 0.0,
-        "mean_width": 23.0,
+        "minute": 1, "forecasts": 2, "settled": 1, "mae": 15.0, "mae_persistence": 2.0, "rmse": 15.0,
+        "rmse_persistence": 2.0, "skill": -55.25, "coverage": 0.0, "mean_width": 23.0,
     }  # fmt: skip
     assert official == before.by_minute[0].model_dump()
 

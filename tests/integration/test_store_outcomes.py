@@ -214,7 +214,7 @@ def test_settled_games_come_with_all_a_calibration_needs(forecast: Store) -> Non
     assert forecast.settled_since(None, source="recorded").empty
     forecast.record_actual(GAME, 7, 62, 55, state="final", source="feed")
     forecast.settle(GAME)
-    frame = forecast.settled_since(NIGHT, source="recorded", calibration_id="cal-1")
+    frame = forecast.settled_since(NIGHT, source="recorded")
     [row] = frame.to_dict("records")
     assert (row["game_id"], row["actual"], row["pattern"][-1], row["context"]["rating_difference"]) == (
         GAME,
@@ -224,7 +224,6 @@ def test_settled_games_come_with_all_a_calibration_needs(forecast: Store) -> Non
     )
     assert forecast.settled_since(NIGHT + timedelta(days=1), source="recorded").empty
     assert forecast.settled_since(NIGHT, source="simulated").empty
-    assert forecast.settled_since(NIGHT, source="recorded", model_digest="00" * 32).empty
 
 
 def test_a_night_shows_each_game_as_it_stands(forecast: Store) -> None:

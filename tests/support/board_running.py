@@ -15,6 +15,8 @@ from services.board_live import Live
 from services.board_server import BoardServer, listen, make_server
 from tests.support.board_night import MemoryStore, MemoryStream
 
+OF_APP = ("allowed_origins", "allowed_hosts", "evidently_url")
+
 
 @dataclass
 class RunningBoard:
@@ -43,12 +45,12 @@ class RunningBoard:
 
 @contextmanager
 def running_board(**options: Any) -> Iterator[RunningBoard]:
-    """Starts a board on a free port; ``options`` go to Live, ``allowed_origins`` and ``port`` apart."""
-    allowed = options.pop("allowed_origins", ())
+    """Starts a board on a free port; ``options`` go to Live, those of ``create_app`` and ``port`` apart."""
+    of_app = {name: options.pop(name) for name in OF_APP if name in options}
     listener = listen("127.0.0.1", options.pop("port", 0))
     stream, store = options.pop("stream", None) or MemoryStream(), options.pop("store", None) or MemoryStore()
     live = Live(stream, store, **options)
-    server = make_server(create_app(live, allowed_origins=allowed), live.hub)
+    server = make_server(create_app(live, **of_app), live.hub)
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
+from models.alarms import Reference
 from models.game import Play, Snapshot, Status
 from services.store import ForecastRow, GameRow, ModelVersion, PredictionRow, Store
 
@@ -24,13 +26,15 @@ class SeenTick:
 
 def game_id(number: int) -> str:
     """Id of the night's game ``number``."""
-    return f"00222007{number:02d}"
+    return f"002220{700 + number:04d}"
 
 
-def add_game(store: Store, number: int, *, source: str = "recorded", league_date: date = NIGHT) -> str:
+def add_game(
+    store: Store, number: int, *, source: str = "recorded", league_date: date = NIGHT, season: int = 2022
+) -> str:
     """A scheduled game; its id."""
     home, away = TEAMS[2 * number % 16], TEAMS[(2 * number + 1) % 16]
-    row = GameRow(game_id(number), source, 2022, "regular", league_date, home, away)
+    row = GameRow(game_id(number), source, season, "regular", league_date, home, away)
     store.upsert_games([row])
     return row.game_id
 
@@ -88,11 +92,18 @@ def add_shadow(store: Store, number: int, *, revision: int = 0, pattern: tuple[i
     assert store.record_shadow(prediction, row)
 
 
-def add_version(store: Store, version: str, digest: str, lineage: str, name: str = "halftime") -> None:
-    """A registered version, as a night's recalibration leaves it."""
-    store.record_version(
-        ModelVersion(name, version, digest, lineage, None, "recalibrated", NIGHT, NIGHT, f"c{version}")
+def add_version(
+    store: Store, version: str, digest: str, lineage: str, name: str = "halftime",
+    calibration_games: Mapping[str, int] | None = None,
+) -> None:  # fmt: skip
+    """A registered version, as a night's recalibration leaves it; of some, by kind of request, the games that calibrate
+    it are known and how it erred on them."""
+    known = calibration_games or {}
+    reference = {kind: asdict(Reference(11.5, 4.5, 0.5, n)) for kind, n in known.items()} or None
+    row = ModelVersion(
+        name, version, digest, lineage, None, "recalibrated", NIGHT, NIGHT, f"c{version}", reference=reference
     )
+    store.record_version(row)
 
 
 def add_outcome(store: Store, number: int, margin: int, *, state: str = "final") -> None:

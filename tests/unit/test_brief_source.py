@@ -123,3 +123,17 @@ def test_no_version_of_a_model_stands_in_the_source() -> None:
 def test_no_list_arrives_ticked(sign: str) -> None:
     pages = list(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
     assert [path.name for path in pages if sign in path.read_text(encoding="utf-8")] == []
+
+
+def test_a_duration_is_never_measured_with_a_clock_that_can_be_set() -> None:
+    # Only where something on disk has an age that must outlive the process is the time of day asked for as a number.
+    asking = {path for path, tree in sources() for name, _ in calls(tree) if name == "time.time"}
+    assert asking <= {"services/idempotency.py", "services/prediction_log.py"}
+
+
+def test_no_weight_of_a_component_stands_in_the_serving_code() -> None:
+    for path, tree in sources(("bentos", "services")):
+        for name, call in calls(tree):
+            if name.endswith("Weights"):
+                given = [*call.args, *(keyword.value for keyword in call.keywords)]
+                assert not [one for one in given if isinstance(one, ast.Constant)], f"{path}:{call.lineno}"

@@ -51,7 +51,7 @@ def app() -> Edge:
 async def ask(method: str, path: str, **kwargs: Any) -> httpx.Response:
     seen.clear()
     transport = httpx.ASGITransport(app=app(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.request(method, path, **kwargs)
 
 

@@ -23,6 +23,7 @@ from services.prediction_log import log_path
 from services.settings import Settings
 from services.spool import InsertRefused, SpoolError
 from services.store import Store
+from services.trace import Ids
 from tests.support.running_forecaster import NO_DATABASE
 from tests.support.small_model import small_ensemble
 
@@ -263,7 +264,7 @@ def test_whatever_is_logged_during_a_prediction_carries_its_request_and_game(
 
 
 def test_the_trace_of_a_request_is_in_its_line_of_the_log(engine: Engine, tmp_path: Path) -> None:
-    engine.predict(PredictRequest(pattern=[1.0] * 18, date=date(2026, 1, 5)), None, "a" * 32)
+    engine.predict(PredictRequest(pattern=[1.0] * 18, date=date(2026, 1, 5)), None, Ids("a" * 32))
     engine.predict(PredictRequest(pattern=[1.0] * 18, date=date(2026, 1, 5)), None)
     lines = log_path(tmp_path / "logs", date(2026, 1, 5)).read_text().splitlines()
     assert [json.loads(line)["trace_id"] for line in lines] == ["a" * 32, None]

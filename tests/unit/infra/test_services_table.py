@@ -117,6 +117,15 @@ def test_the_mlflow_server_is_not_told_to_ask_itself(tmp_path: Path) -> None:
     assert service.env["MLFLOW_BACKEND_STORE_URI"].endswith("/mlflow")
 
 
+def test_evidently_s_pages_are_made_from_the_database(tmp_path: Path) -> None:
+    (service,) = services_table.build(settings_for(tmp_path), ["evidently"])
+    assert service.depends_on == ("migrate",)
+    assert service.env["DATABASE_URL"] == tools_table.cluster(settings_for(tmp_path)).url("halftime")
+    elsewhere = settings_for(tmp_path, database_url="postgresql+psycopg2://u@db/halftime")
+    (service,) = services_table.build(elsewhere, ["evidently"])
+    assert service.env["DATABASE_URL"] == "postgresql+psycopg2://u@db/halftime"
+
+
 def test_with_a_database_elsewhere_mlflow_keeps_its_own_file(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, database_url="postgresql+psycopg2://u@db/halftime")
     (service,) = services_table.build(settings, ["mlflow"])

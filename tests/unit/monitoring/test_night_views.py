@@ -25,8 +25,8 @@ def report() -> NightReport:
     return build_night_report(night(*games, hop_rows=(hops(1), hops(2))))
 
 
-def shown(report: NightReport) -> str:
-    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+def shown(report: NightReport, width: int = 140) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     print_night(report, console)
     return console.export_text()
 
@@ -41,18 +41,24 @@ def test_terminal_shows_every_game_and_total(report: NightReport) -> None:
 
 
 def test_figures_by_minute_are_on_the_page_and_a_few_of_them_on_the_terminal() -> None:
-    minutes = tuple(MinuteRow(minute, 9, 8, 7.25, 7.5, 0.875, 31.5) for minute in range(24))
+    minutes = tuple(MinuteRow(minute, 9, 8, 7.25, 7.5, 9.0, 10.0, 0.19, 0.875, 31.5) for minute in range(24))
     report = build_night_report(replace(night(forecast_game()), minutes=minutes))
     text, page = shown(report), render_html(report)
-    cells = ("9", "7 of 8", "31.5", "7.25", "7.50")
-    assert len(re.findall(r"\s+".join((r"\d+", *cells)), text)) == len(SHOWN_MINUTES)
+    cells = ("9", "7 of 8", "31.5", "7.25 / 7.50", "9.00 / 10.00", "+19.0%")
+    assert len(re.findall(r"\s+".join((r"\d+", *map(re.escape, cells))), text)) == len(SHOWN_MINUTES)
     for minute in range(24):
         assert "".join(f"<td>{cell}</td>" for cell in (str(minute), *cells)) in page
 
 
+def test_figures_by_minute_fit_a_terminal_of_eighty_columns() -> None:
+    minutes = tuple(MinuteRow(minute, 15, 15, 10.25, 10.5, 13.25, 13.5, -0.123, 1.0, 101.5) for minute in range(24))
+    text = shown(build_night_report(replace(night(forecast_game()), minutes=minutes)), width=80)
+    assert re.search(r"18 +15 +15 of 15 +101\.5 +10\.25 / 10\.50 +13\.25 / 13\.50 +-12\.3%", text)
+
+
 def test_a_minute_without_settled_games_has_dashes() -> None:
-    assert minute_words(MinuteFigures(**asdict(MinuteRow(3, 2, 0, None, None, None, None)))) == (
-        "3", "2", "-", "-", "-", "-",
+    assert minute_words(MinuteFigures(**asdict(MinuteRow(3, 2, 0, *[None] * 7)))) == (
+        "3", "2", "-", "-", "-", "-", "-",
     )  # fmt: skip
 
 

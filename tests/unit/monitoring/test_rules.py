@@ -18,7 +18,7 @@ from monitoring.families import fact_families, stream_families
 from monitoring.rows import Facts, Waiting
 
 RULES = Path(monitoring.__file__).parent / "rules"
-TESTS = ("tests/halftime_test.yml", "tests/slo_test.yml")
+TESTS = ("tests/halftime_test.yml", "tests/slo_test.yml", "tests/backup_test.yml")
 REPOSITORY = RULES.parent.parent
 SUFFIXES = re.compile(r"_(total|bucket|sum|count)$")
 

@@ -179,6 +179,19 @@ def test_a_report_shows_what_is_asked_first_and_leaves_plots_to_the_json() -> No
     assert page.index("lead has moved") < page.index("<h3>drift")
 
 
+def test_evidently_s_page_is_linked_where_there_is_one_and_somebody_serves_it() -> None:
+    at, link = 'https://reports.example.org/"x', 'href="https://reports.example.org/&quot;x/html/4"'
+    assert link in list_page([REPORT | {"has_page": True}], at)
+    assert "/html/" not in list_page([REPORT | {"has_page": False}, REPORT | {"has_page": None}], at)
+    assert "/html/" not in list_page([REPORT | {"has_page": True}])
+    with_snapshot = REPORT | {"body": {"snapshot": {"widgets": []}}}
+    assert link in report_page(with_snapshot, at)
+    assert "/html/" not in report_page(with_snapshot)
+    without: tuple[object, ...] = ({"snapshot": None, "message": "not enough games (n=3)"}, {}, [])
+    for body in without:
+        assert "/html/" not in report_page(REPORT | {"body": body}, at)
+
+
 def test_with_the_database_away_the_live_board_goes_on(board: RunningBoard) -> None:
     board.store.down = True
     try:

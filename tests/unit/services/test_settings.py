@@ -20,6 +20,16 @@ def test_live_feed_and_replay_differ_by_one_value() -> None:
     assert Settings(feed="nba", feed_base_url="http://localhost:1/x/").resolved_feed_url == "http://localhost:1/x"
 
 
+def test_evidently_s_pages_are_where_a_browser_is_told_to_find_them() -> None:
+    assert Settings(evidently_port=1234).resolved_evidently_url == "http://127.0.0.1:1234"
+    assert (
+        Settings(evidently_url="https://reports.example.org/").resolved_evidently_url == "https://reports.example.org"
+    )
+    assert Settings(evidently_url="").evidently_url is None
+    with pytest.raises(ValidationError, match="HALFTIME_EVIDENTLY_URL=javascript:alert"):
+        Settings(evidently_url="javascript:alert(1)")
+
+
 def test_no_feed_has_no_address_and_says_what_to_set() -> None:
     with pytest.raises(SettingsError, match="HALFTIME_FEED"):
         _ = Settings(feed="none").resolved_feed_url

@@ -12,6 +12,7 @@ from models.game import Play, Snapshot, Status
 from services import broadcast, tick_rows
 from services.broadcast import Event, EventError, gap, place
 from services.tick_rows import Tick, TickError
+from services.trace import Ids
 
 MOMENTS = st.datetimes(
     datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))])
@@ -47,6 +48,32 @@ def test_a_changed_field_is_refused_or_harmless(field: str, rubbish: str) -> Non
     assert (read.game_id, read.snapshot) == ("0022200781", snapshot()), "a state that was not sent is never accepted"
 
 
+def traced_fields(trace: Ids | None) -> dict[str, str]:
+    moment = datetime(2023, 2, 3, tzinfo=UTC)
+    sent = Tick("0022200781", snapshot(), date(2023, 2, 3), "recorded", moment, trace=trace)
+    return tick_rows.encode(sent, moment)
+
+
+@pytest.mark.parametrize("trace", [None, Ids("a" * 32), Ids("a" * 32, "b" * 16)])
+def test_a_tick_carries_its_trace_and_the_span_of_its_poll(trace: Ids | None) -> None:
+    assert tick_rows.decode(traced_fields(trace)).trace == trace
+
+
+def test_a_tick_of_an_older_release_is_read_with_what_it_has() -> None:
+    fields = traced_fields(Ids("a" * 32, "b" * 16))
+    del fields["span_id"]
+    assert tick_rows.decode(fields).trace == Ids("a" * 32)
+    del fields["trace_id"]
+    assert tick_rows.decode(fields).trace is None
+
+
+@given(trace_id=st.text(max_size=40), span_id=st.text(max_size=20))
+def test_malformed_ids_cost_a_tick_its_trace_and_nothing_else(trace_id: str, span_id: str) -> None:
+    fields = traced_fields(None)
+    read = tick_rows.decode(fields | {"trace_id": trace_id, "span_id": span_id})
+    assert (read.trace, read.snapshot) == (None, snapshot())
+
+
 def test_a_missing_field_is_named() -> None:
     moment = datetime(2023, 2, 3, tzinfo=UTC)
     fields = tick_rows.encode(Tick("0022200781", snapshot(), date(2023, 2, 3), "recorded", moment), moment)
@@ -64,6 +91,14 @@ def test_a_missing_field_is_named() -> None:
 def test_events_survive_the_stream(at: datetime, data: dict[str, object]) -> None:
     sent = Event("score", "0022200781", at, data, "5-0")
     assert broadcast.decode("5-0", broadcast.encode(sent)) == sent
+
+
+def test_an_event_carries_the_span_that_its_broadcast_belongs_under() -> None:
+    at = datetime(2023, 2, 3, tzinfo=UTC)
+    for trace, kept in ((Ids("a" * 32, "b" * 16), Ids("a" * 32, "b" * 16)), (Ids("a" * 32), None), (None, None)):
+        fields = broadcast.encode(Event("forecast", "0022200781", at, {}, trace=trace))
+        assert broadcast.decode("5-0", fields).trace == kept
+    assert broadcast.decode("5-0", fields | {"traceparent": "00-nonsense"}).trace is None
 
 
 @given(IDS, IDS, IDS)
