@@ -82,7 +82,7 @@ def urls(settings: Settings, status: StackStatus) -> dict[str, str]:
         "metrics": f"http://{settings.host}:{settings.exporter_port}/metrics",
     }
     if status.service("evidently") is not None:
-        table["Evidently UI"] = f"http://{settings.host}:{settings.evidently_port}"
+        table["Evidently UI"] = settings.resolved_evidently_url
     if status.service("prometheus") is not None:
         table["Prometheus"] = f"http://{prometheus.prometheus_address(settings)}"
         table["Alertmanager"] = f"http://{prometheus.alertmanager_address(settings)}"

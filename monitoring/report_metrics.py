@@ -95,8 +95,10 @@ def run_report(
     if columns and reference is not None and threshold is not None:
         metrics.append(DataDriftPreset(columns=columns, num_method="wasserstein", num_threshold=threshold))
         known = np.isfinite(reference[list(QUALITY_COLUMNS)].to_numpy(dtype=float)).all()
-        # Evidently scores the reference too; where it was never forecast its own outcome stands in, with no error.
-        scored = reference[kept] if known else reference[kept].assign(point=reference["actual"])
+        # Evidently scores the reference too: where it was never forecast, persistence stands in. A game whose lead is
+        # not known counts with no error, since Evidently refuses a column with gaps.
+        persistence = reference["lead"].fillna(reference["actual"])
+        scored = reference[kept] if known else reference[kept].assign(point=persistence)
         compared = Dataset.from_pandas(scored.astype(float).reset_index(drop=True), definition)
     return Report(metrics).run(Dataset.from_pandas(games[kept], definition), compared, name=name, timestamp=at)
 
@@ -109,7 +111,7 @@ def _quality(games: pd.DataFrame) -> list[Any]:
         MAE(mean_tests=[], std_tests=[]),
         MeanError(mean_tests=[gte(-bound), lte(bound)], std_tests=[], error_plot=False),
         RMSE(tests=[]),
-        AbsMaxError(tests=[]),
+        AbsMaxError(tests=[], error_distr=False),
     ]
 
 

@@ -19,11 +19,6 @@ def workspace_path(settings: Settings) -> Path:
     return settings.home / "evidently"
 
 
-def html_path(settings: Settings) -> Path:
-    """The folder of pages made of stored reports; the UI passes it by, since it is not a project."""
-    return workspace_path(settings) / "html"
-
-
 def project_id(source: str, scope: str) -> UUID:
     """The project of the reports of one window over the games of one source; the same whenever it is made."""
     return uuid5(NAMESPACE_URL, f"halftime/{source}/{scope}")
