@@ -160,10 +160,12 @@ class Spool:
     # -- draining -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Drain in a daemon thread from now on, dead processes' segments included."""
+        """Drain in a daemon thread from now on, dead processes' segments included, and tell what waits in another: a
+        frozen database holds the first one up for as long as it is frozen."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="spool-drain", daemon=True)
             self._thread.start()
+            threading.Thread(target=self._tell, name="spool-tell", daemon=True).start()
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Take no more rows, try once more to drain, and leave the rest, unlocked, for the next process."""
@@ -262,7 +264,10 @@ class Spool:
             elif self._last_error and not trouble:
                 log.info("spool drains again")
             self._last_error = trouble
-            self._observe(self.stats())
             if stopping:
                 return
             self._stop.wait(pause_s)
+
+    def _tell(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            self._observe(self.stats())

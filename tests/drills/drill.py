@@ -42,7 +42,16 @@ from tests.support.waiting import until
 NIGHT = date(2023, 3, 10)
 # A game at 6:00 of its second quarter after so many feed seconds; each is live from three quarters of an hour before.
 MARKS_S = (1200.0, 3900.0, 6600.0, 9300.0)
-PORTS = ("forecaster", "exporter", "poller_metrics", "predictor_metrics", "alerts", "alertmanager", "prometheus")
+PORTS = (
+    "forecaster",
+    "board",
+    "exporter",
+    "poller_metrics",
+    "predictor_metrics",
+    "alerts",
+    "alertmanager",
+    "prometheus",
+)
 SERVICES = ("forecaster", "exporter", "predictor", "poller", "alertmanager", "prometheus")
 DISK = "1g"
 QUIET_S = 6 * 3600
@@ -104,8 +113,8 @@ class Drill:
         healed_at = datetime.now(UTC)
         for alert in alerts:
             alert.healed_at = healed_at
-        # What a fault brings about may be noticed a few minutes after it.
-        end = healed_at + timedelta(minutes=5)
+        # What a fault brings about may be noticed later: rules look back a quarter of an hour.
+        end = healed_at + timedelta(minutes=16)
         for place, (name, begin, _) in enumerate(self.record.side_effects[begun:], begun):
             if name in also and begin == at:
                 self.record.side_effects[place] = (name, begin, end)
@@ -116,7 +125,9 @@ class Drill:
         for alert in self.record.expected:
             until(lambda alert=alert: self.record.watch.firing(alert) is None, max(1.0, deadline - time.monotonic()))
             ended = [one.ended_at for one in self.record.watch.seen if alert.is_of(one.name, one.labels)]
-            alert.cleared_at = max((at for at in ended if at is not None), default=None)
+            # It may have fired again since, beside another fault.
+            healed_at = alert.healed_at or alert.injected_at
+            alert.cleared_at = min((at for at in ended if at is not None and at >= healed_at), default=None)
 
     def told(self) -> None:
         """Notes when the receiver was told of each alert."""

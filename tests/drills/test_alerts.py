@@ -205,17 +205,17 @@ def test_a_feed_that_fails(drill: Drill) -> None:
 
 
 def test_loops_that_hang(drill: Drill) -> None:
-    hangs = drill.fault("the poller hangs", "PollerAbsent", within_s=180.0, also=("FeedSilent",))
+    hangs = drill.fault("the poller hangs", "PollerAbsent", within_s=180.0, also=("FeedSilent", "LeaseFlapping"))
     with hangs as fault, drill.frozen(drill.processes("poller")):
         fault.seen()
-    hangs = drill.fault("the predictor hangs", "StreamLag", within_s=240.0)
+    hangs = drill.fault("the predictor hangs", "StreamLag", within_s=240.0, also=("LeaseFlapping",))
     with hangs as fault, drill.frozen(drill.processes("predictor")):
         fault.seen()
 
 
 def test_a_redis_that_hangs(drill: Drill) -> None:
     pid = int(drill.redis.info("server")["process_id"])
-    hangs = drill.fault("Redis hangs", "RedisDown", within_s=240.0, also=("StreamLag",))
+    hangs = drill.fault("Redis hangs", "RedisDown", within_s=240.0, also=("StreamLag", "LeaseFlapping"))
     with hangs as fault, drill.frozen([psutil.Process(pid)]):
         fault.seen()
 
@@ -249,7 +249,9 @@ def test_a_database_that_hangs(drill: Drill) -> None:
     server = psutil.Process(drill.postgres.process.pid)
     with (
         drill.fault("PostgreSQL hangs", "DatabaseDown", within_s=240.0) as down,
-        drill.fault("and predictions are served on", "SpoolNotDraining", within_s=700.0, also=("StreamLag",)) as spool,
+        drill.fault(
+            "and predictions are served on", "SpoolNotDraining", within_s=700.0, also=("StreamLag", "LeaseFlapping")
+        ) as spool,
         drill.frozen([server, *server.children(recursive=True)]),
     ):
         assert drill.predict() == 200

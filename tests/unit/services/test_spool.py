@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services import spool as spool_module
-from services.spool import InsertRefused, Row, Spool, SpoolError
+from services.spool import InsertRefused, Row, Spool, SpoolError, SpoolStats
+from tests.support.waiting import until
 
 
 class Table:
@@ -48,6 +49,26 @@ def table() -> Table:
 
 def files(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
+
+
+def test_what_waits_is_told_while_an_insert_hangs(tmp_path: Path) -> None:
+    go = threading.Event()
+    told: list[SpoolStats] = []
+
+    def hang(rows: Sequence[Row]) -> None:
+        go.wait(20.0)
+
+    spool = Spool(tmp_path, hang, interval_s=0.01, observe=told.append)
+    spool.start()
+    try:
+        spool.append({"id": 1})
+        until(lambda: told and told[-1].waiting == 1)
+        age_s = told[-1].oldest_s
+        until(lambda: told[-1].oldest_s > age_s)
+    finally:
+        go.set()
+    until(lambda: told[-1].waiting == 0)
+    spool.close()
 
 
 def test_appended_rows_reach_the_table_in_order_and_leave_no_file(tmp_path: Path, table: Table) -> None:
