@@ -60,6 +60,7 @@ def deployments(settings: Settings) -> Service:
 
 def forecaster(settings: Settings) -> Service:
     """The BentoML service that answers with forecasts."""
+    base = f"http://{settings.host}:{settings.forecaster_port}"
     arguments = ["serve", "bentos.forecaster:Forecaster", "--working-dir", str(ROOT)]
     arguments += ["--host", settings.host, "--port", str(settings.forecaster_port)]
     return Service(
@@ -68,24 +69,25 @@ def forecaster(settings: Settings) -> Service:
         env=ours(settings) | forecaster_env(settings),
         depends_on=("migrate", "mlflow"),
         # Alive, not ready: without a champion it answers that it has none, and no restart would give it one.
-        ready=http_ok(f"{settings.forecaster_url}/livez"),
+        ready=http_ok(f"{base}/livez"),
         start_timeout_s=60.0,
         start_attempts=2,
         port=settings.forecaster_port,
-        url=f"{settings.forecaster_url}/docs",
+        url=f"{base}/docs",
     )
 
 
 def board(settings: Settings) -> Service:
     """The live board: page, WebSocket, reports."""
+    base = f"http://{settings.host}:{settings.board_port}"
     return Service(
         "board",
         python("-m", "services.board"),
         env=ours(settings),
         depends_on=("migrate", "redis"),
-        ready=http_ok(f"{settings.board_url}/healthz"),
+        ready=http_ok(f"{base}/healthz"),
         port=settings.board_port,
-        url=settings.board_url,
+        url=base,
     )
 
 

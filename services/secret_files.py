@@ -6,6 +6,7 @@ before it, and a file of another name is nobody's setting.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic_settings import SecretsSettingsSource, SettingsError
@@ -23,7 +24,7 @@ class SecretFiles(SecretsSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """The settings found in the folder; none when no folder is named. Raises ValueError for an unreadable file."""
         named = self.current_state.get(FOLDER)
-        if not named:
+        if not named or not Path(named).is_dir():
             return {}
         self.secrets_dir = str(named)
         try:

@@ -69,7 +69,7 @@ def test_a_secret_that_cannot_be_used_is_refused_without_being_told(folder: Path
 
 def test_a_secret_that_is_no_text_is_refused_by_the_folders_name(folder: Path) -> None:
     (folder / "database_url").write_bytes(b"\xff\xfe\x00hush")
-    with pytest.raises(ValueError, match="HALFTIME_SECRETS_DIR=.*database_url.*let this user read") as refused:
+    with pytest.raises(ValueError, match=r"HALFTIME_SECRETS_DIR=.*database_url.*let this user read") as refused:
         read()
     assert "hush" not in str(refused.value)
 

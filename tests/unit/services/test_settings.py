@@ -53,3 +53,15 @@ def test_simulated_and_recorded_models_never_share_a_name() -> None:
 def test_without_a_local_cluster_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="make up"):
         _ = Settings(home=tmp_path, database_url=None).resolved_database_url
+
+
+def test_a_server_on_another_host_is_asked_and_shown_under_the_address_that_is_set() -> None:
+    there = Settings(forecaster_base_url="http://forecaster:8080/", board_base_url="https://board.example.org")
+    assert (there.forecaster_url, there.board_url) == ("http://forecaster:8080", "https://board.example.org")
+    here = Settings(forecaster_base_url="", board_base_url="", host="127.0.0.1", forecaster_port=1, board_port=2)
+    assert (here.forecaster_url, here.board_url) == ("http://127.0.0.1:1", "http://127.0.0.1:2")
+
+
+def test_an_address_that_is_none_is_refused_by_its_settings_name() -> None:
+    with pytest.raises(ValidationError, match="HALFTIME_FORECASTER_BASE_URL=forecaster:8080 is no address"):
+        Settings(forecaster_base_url="forecaster:8080")

@@ -1,0 +1,202 @@
+"""Each image's program, run as its Containerfile says from its part of the lock and its copied files alone.
+
+There is no daemon: what stands for it is tests/support/image_room.py. The parts of the small images are installed by
+pip; the worker's, which is most of the lock, is what is installed here, with everything else hidden. A minute or two.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from importlib import metadata
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+import yaml  # type: ignore[import-untyped]
+
+from infra import compose_secrets
+from infra import postgres as pg
+from infra.lock_parts import closure, lock_lines, part_file, read_parts
+from services.settings import ROOT
+from tests.support.containerfiles import Containerfile
+from tests.support.image_room import able, room
+from tests.support.running_forecaster import NO_DATABASE, PATTERN, small_bundle
+from tests.support.servers import end, free_port, temporary_folder
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not able(), reason="only root can lay out namespaces, on Linux")]
+COMPOSE = yaml.safe_load((ROOT / "infra" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+SITE = Path(str(metadata.distribution("prefect").locate_file(""))).resolve()
+POST = "import sys, json, httpx; print(httpx.post(sys.argv[1], json=json.loads(sys.argv[2])).text)"
+LISTENS = "print(*(line.split()[1] for line in open('/proc/net/tcp') if line.split()[3] == '0A'))"
+
+
+def grace_s(service: str) -> float:
+    return float(COMPOSE[service]["stop_grace_period"].removesuffix("s"))
+
+
+def environment(folder: Path) -> Path:
+    """A virtual environment without pip, as the builder makes it."""
+    place = folder / "opt" / "halftime"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    return place
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with temporary_folder("image") as folder:
+        yield folder / "root"
+
+
+@pytest.mark.parametrize("name", ["exporter", "board", "forecaster"])
+def test_an_image_of_its_part_alone_answers_its_health_check_and_ends_when_told(name: str, root: Path) -> None:
+    image = Containerfile.read(name)
+    python = environment(root) / "bin" / "python"
+    # As the builder does it, but that what is compiled is compiled when it is imported.
+    pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--no-compile", "--no-deps", "-r", part_file(name)], check=True)
+    subprocess.run([*pip, "check"], check=True)
+    image.lay(root / "app")
+    env = {"DATABASE_URL": NO_DATABASE, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    if name == "forecaster":
+        small_bundle(root / "var" / "lib" / "halftime" / "bundle")
+        (root / "key").write_text("k" * 32)
+        env |= {"HALFTIME_BUNDLE": "/var/lib/halftime/bundle", "HALFTIME_API_KEY_FILE": "/key"}
+    with room(image, root, **env) as running:
+        running.wait_healthy()
+        port = int(image.one("EXPOSE"))
+        assert f"00000000:{port:04X}" in running.ask(["python", "-c", LISTENS]).stdout.split(), "on every address"
+        if name == "forecaster":
+            asked = ["python", "-c", POST, f"http://127.0.0.1:{port}/predict", json.dumps({"pattern": PATTERN})]
+            # It is alive before it is ready.
+            until(lambda: "point_forecast" in running.ask(asked).stdout)
+        assert running.ask(["touch", "/app/file"]).stderr.endswith("Read-only file system\n")
+        assert running.ask(["id", "-u"]).stdout == f"{image.one('USER').split(':')[0]}\n"
+        assert running.stop(grace_s(name)) == 0, running.log.read_text()[-2000:]
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Path]:
+    """The worker's image: the packages of its part are links, and no other package is there."""
+    with temporary_folder("worker") as folder:
+        root = folder / "root"
+        site = next((environment(root) / "lib").iterdir()) / "site-packages"
+        for package in closure(read_parts()["worker"].roots, lock_lines()):
+            try:
+                files = metadata.distribution(package).files or []
+            except metadata.PackageNotFoundError:
+                continue  # its marker is for another release of Python
+            for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+                if not (site / top).is_symlink():
+                    (site / top).symlink_to(SITE / top)
+        Containerfile.read("worker").lay(root / "app")
+        yield root
+
+
+def test_every_program_of_the_worker_is_imported_from_its_part_alone(worker: Path) -> None:
+    programs = [*read_parts()["worker"].entry, "infra.with_secrets", "models.lstm_training", "mlflow.server"]
+    code = f"import importlib, torch, sklearn, asyncpg\nfor name in {programs!r}: importlib.import_module(name)"
+    with room(Containerfile.read("worker"), worker, ["python", "-c", code], (SITE,)) as running:
+        assert running.process.wait(120) == 0, running.log.read_text()[-3000:]
+
+
+@pytest.mark.parametrize("name", ["poller", "predictor", "alerts"])
+def test_a_program_of_the_worker_answers_its_health_check_and_ends_when_told(name: str, worker: Path) -> None:
+    image = Containerfile.read("worker")
+    command = [*json.loads(image.one("ENTRYPOINT")), *COMPOSE[name]["command"]]
+    env = {"DATABASE_URL": NO_DATABASE, "REDIS_URL": "redis://127.0.0.1:1/0", "HALFTIME_FEED": "nba"}
+    check = COMPOSE[name].get("healthcheck", {"test": ["CMD", *image.healthcheck]})["test"][1:]
+    with room(image, worker, command, (SITE,), **env) as running:
+        until(lambda: running.process.poll() is not None or running.ask(check).returncode == 0, timeout_s=60)
+        assert running.process.poll() is None, running.log.read_text()[-3000:]
+        assert running.stop(grace_s(name)) == 0, running.log.read_text()[-2000:]
+
+
+def test_the_replay_answers_its_health_check_and_ends_when_told(worker: Path) -> None:
+    image = Containerfile.read("worker")
+    command = [*json.loads(image.one("ENTRYPOINT")), *COMPOSE["replay"]["command"]]
+    with room(image, worker, command, (SITE,)) as running:
+        check = COMPOSE["replay"]["healthcheck"]["test"][1:]
+        until(lambda: running.process.poll() is not None or running.ask(check).returncode == 0, timeout_s=60)
+        assert running.process.poll() is None, running.log.read_text()[-3000:]
+        assert running.stop(grace_s("replay")) == 0, running.log.read_text()[-2000:]
+
+
+def test_redis_takes_its_password_from_a_file_and_its_options_from_the_command(tmp_path: Path) -> None:
+    made = compose_secrets.made()
+    (tmp_path / "conf").write_text(made["redis_conf"] + "\n")
+    places = {"/run/secrets/redis_conf": str(tmp_path / "conf"), "/data": str(tmp_path)}
+    port = free_port()
+    command = [places.get(word, word) for word in COMPOSE["redis"]["command"]]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        password = re.match("redis://:(.*)@", made["redis_url"])[1]  # type: ignore[index]
+        asked = redis.Redis(port=port, password=password)
+        until(lambda: pings(asked))
+        assert asked.config_get("appendonly") == {"appendonly": "yes"}
+        assert asked.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        with pytest.raises(redis.AuthenticationError, match=r"(?i)auth"):
+            redis.Redis(port=port).ping()
+    finally:
+        end(process)
+
+
+def pings(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+DEBIAN = sorted(Path("/usr/share/postgresql").glob("*/extension/pg_trgm.control"))
+
+
+@pytest.mark.skipif(not DEBIAN, reason="the wheel's PostgreSQL has no pg_trgm, and Debian's is not installed")
+def test_the_first_start_of_postgresql_makes_a_role_and_a_database_for_each_tool() -> None:
+    programs = Path("/usr/lib/postgresql") / DEBIAN[-1].parts[4] / "bin"
+    with temporary_folder("secrets") as folder:
+        made = compose_secrets.made()
+        for name, text in made.items():
+            (folder / name).write_text(f"{text}\n")
+        cluster = pg.Cluster(folder / "data", free_port(), pg.new_password(), durable=False, bin_dir=programs)
+        pg.init_cluster(cluster)
+        pg.start(cluster, folder / "log")
+        try:
+            # The image's superuser is `postgres`; the one that we give our clusters has the name of a role to be made.
+            sql(cluster, "halftime", f"CREATE ROLE postgres SUPERUSER LOGIN PASSWORD '{cluster.password}'")
+            sql(cluster, "postgres", "ALTER ROLE halftime RENAME TO first")
+            env = {
+                "PATH": f"{programs}:/usr/bin:/bin", "SECRETS": str(folder),
+                "PGHOST": "127.0.0.1", "PGPORT": str(cluster.port), "PGPASSWORD": cluster.password,
+            }  # fmt: skip
+            done = subprocess.run(
+                [ROOT / "infra" / "compose" / "databases.sh"], env=env, capture_output=True, text=True
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            for name in ("database_url", "mlflow_database_url", "prefect_database_url"):
+                url = re.sub(r"\+\w+", "", made[name]).replace("@postgres:5432", f"@127.0.0.1:{cluster.port}")
+                with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+                    cursor.execute("CREATE TABLE alembic_version (version_num text)")
+                    cursor.execute("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'")
+                    assert cursor.fetchone() == (int(name.startswith("prefect")),)
+            other = url.rpartition("/")[0] + "/halftime"
+            with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
+                psycopg2.connect(other)
+        finally:
+            pg.stop(cluster)
+
+
+def sql(cluster: pg.Cluster, user: str, statement: str) -> None:
+    at = {"host": cluster.host, "port": cluster.port, "user": user, "password": cluster.password, "dbname": "postgres"}
+    with closing(psycopg2.connect(**at)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
