@@ -110,8 +110,9 @@ def _quality(games: pd.DataFrame) -> list[Any]:
     return [
         MAE(mean_tests=[], std_tests=[]),
         MeanError(mean_tests=[gte(-bound), lte(bound)], std_tests=[], error_plot=False),
-        RMSE(tests=[]),
-        AbsMaxError(tests=[], error_distr=False),
+        # The distribution of errors stands once, with the first of them.
+        RMSE(tests=[], error_distr=False),
+        AbsMaxError(tests=[]),
     ]
 
 

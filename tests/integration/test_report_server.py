@@ -135,6 +135,7 @@ def test_a_browser_shows_the_page_of_a_stored_report_and_asks_nobody_else(served
         for words in ("Mean Absolute Error", held, "Data Drift Summary"):
             expect(seen.page.get_by_text(words).first).to_be_visible()
         expect(seen.page.locator(".main-svg").first).to_be_visible()
+        expect(seen.page.get_by_text("Error Distribution", exact=True)).to_have_count(1)
         coverage = f"{served.week.figures['coverage']:.3f}"
         expect(seen.page.get_by_text(coverage, exact=True).first).to_be_visible()
         seen.page.get_by_role("tab", name="Tests").click()
