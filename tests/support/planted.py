@@ -93,7 +93,9 @@ def new_backups(store: Store) -> None:
 
 def _backup(store: Store, kind: Literal["backup", "restore_test"], ago: timedelta) -> None:
     made_at = datetime.now(UTC) - ago
-    store.record_backup(BackupRow(kind, made_at, f"planted-{made_at:%Y%m%dT%H%M%S}.dump", 1, "0" * 64, 1, 1, 1.0, True))
+    store.record_backup(
+        BackupRow(kind, made_at, f"halftime-{made_at:%Y%m%dT%H%M%SZ}.dump", 1, "0" * 64, 1, 1, 1.0, True)
+    )
 
 
 def settled_at_last(store: Store) -> None:
