@@ -18,6 +18,8 @@ import httpx
 import psutil
 import pytest
 import yaml  # type: ignore[import-untyped]
+from rich.console import Console
+from rich.table import Table
 
 from infra import prometheus
 from services.settings import get_settings
@@ -263,13 +265,14 @@ def test_everything_clears_and_is_told(drill: Drill) -> None:
     drill.cleared(40 * 60.0)
     until(lambda: drill.told() or all(alert.told_at for alert in drill.record.expected), 180.0)
     rows = [alert.row() for alert in drill.record.expected]
+    median_s = statistics.median(float(row["fired_s"] or 0.0) for row in rows)
     path = get_settings().home / "drills" / "alerts.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    fired = [row["fired_s"] for row in rows]
-    path.write_text(json.dumps({"median_fired_s": statistics.median(fired), "alerts": rows}, indent=2))
-    drill.record.say(f"{len(rows)} alerts, median {statistics.median(fired)} s; {path}")
+    path.write_text(json.dumps({"median_fired_s": median_s, "alerts": rows}, indent=2) + "\n", encoding="utf-8")
+    table = Table(*rows[0], title=f"{len(rows)} alerts fire after {median_s:g} s (median); {path}")
     for row in rows:
-        drill.record.say(f"  {row}")
+        table.add_row(*("-" if value is None else str(value) for value in row.values()))
+    Console(width=140).print(table)
 
 
 def test_nothing_fired_that_no_fault_called_for(drill: Drill) -> None:
