@@ -14,7 +14,7 @@ from tests.support.lifecycle_world import honest
 from tests.support.settled_night import NIGHT, add_forecast, add_game, add_outcome, add_tick
 
 DRIFT_DIGEST = "ab" * 32
-WAITING_GAME, PLAYING_GAME = 99, 98
+WAITING_GAME, PLAYING_GAME, UNSAVED_GAME = 99, 98, 97
 
 
 def misses(store: Store) -> None:
@@ -80,6 +80,9 @@ def new_report(store: Store) -> None:
 
 def old_backups(store: Store) -> None:
     """The newest backup is older than a day and two hours, and no backup was restored for more than eight days."""
+    # Something that no backup has.
+    add_game(store, UNSAVED_GAME)
+    add_forecast(store, UNSAVED_GAME)
     _backup(store, "backup", timedelta(days=10))
     _backup(store, "restore_test", timedelta(days=9))
     _backup(store, "backup", timedelta(days=8, hours=12))
