@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 ARGS ?=
 
-.PHONY: night up down test drill unit lint types chromium prometheus venv bench clean
+.PHONY: night up down test drill unit lint types chromium prometheus nginx venv bench clean
 
 night: venv
 	@./halftime night $(ARGS)
@@ -40,7 +40,7 @@ test: venv chromium prometheus lint types
 	@$(PY) -m pytest tests/e2e $(ARGS) || [ $$? -eq 5 ] # 5: ARGS chose none of these
 
 # A fault for each alert, put into a running stack at its own pace, and a night without any: about an hour.
-drill: venv prometheus
+drill: venv prometheus nginx
 	@$(PY) -m pytest tests/drills -s $(ARGS)
 
 unit: venv
@@ -69,6 +69,14 @@ prometheus:
 	  apt-get update -qq >/dev/null 2>&1 && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager >/dev/null 2>&1; } || \
 	echo "prometheus is not installed and cannot be here: the tests that need it will be skipped"
+
+# Only the drill of several forecasters and boards behind one address needs it.
+nginx:
+	@command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
+	  apt-get update -qq >/dev/null 2>&1 && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends nginx-light >/dev/null 2>&1; } || \
+	echo "nginx is not installed and cannot be here: the drill that needs it will be skipped"
 
 bench: venv
 	@$(PY) -m benchmarks

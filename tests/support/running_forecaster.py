@@ -79,11 +79,12 @@ def running_forecaster(
     serve: str = "bentos.forecaster:Forecaster",
     cwd: Path = ROOT,
     ready: bool = True,
+    port: int | None = None,
     **settings: str,
 ) -> Iterator[RunningForecaster]:
     """Serve ``bundle`` (None: the registry's champion); everything it writes lies under ``home``."""
     home.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith(("HALFTIME_", "BENTO", "MLFLOW_"))}
     env |= {
         "HALFTIME_HOME": str(home),
