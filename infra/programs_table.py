@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from infra.environment import child_env, forecaster_env
-from infra.prefect_pool import POOL, ensure_pool
+from infra.prefect_pool import ensure_pool
 from infra.readiness import always, http_ok, tcp_ok, worker_online
 from infra.service import Service
 from infra.tools_table import cluster, python
@@ -29,16 +29,16 @@ def migrate(settings: Settings) -> Service:
 
 def worker(settings: Settings) -> Service:
     """The one process that runs scheduled flows."""
-    api = settings.resolved_prefect_api_url
+    api, pool = settings.resolved_prefect_api_url, settings.work_pool
     return Service(
         "worker",
         python(
-            "-m", "prefect", "--no-prompt", "worker", "start", "--pool", POOL, "--type", "process", "--name", WORKER
+            "-m", "prefect", "--no-prompt", "worker", "start", "--pool", pool, "--type", "process", "--name", WORKER
         ),
         env=ours(settings),
         depends_on=("prefect", "migrate"),
-        prepare=partial(ensure_pool, api),
-        ready=worker_online(api, POOL, WORKER),
+        prepare=partial(ensure_pool, api, pool),
+        ready=worker_online(api, pool, WORKER),
         # The Prefect server being away is no reason to end runs that are going on.
         alive=always,
         stop_grace_s=3.0,
@@ -52,7 +52,7 @@ def deployments(settings: Settings) -> Service:
         python("-m", "prefect", "--no-prompt", "deploy", "--all"),
         env=ours(settings),
         depends_on=("prefect",),
-        prepare=partial(ensure_pool, settings.resolved_prefect_api_url),
+        prepare=partial(ensure_pool, settings.resolved_prefect_api_url, settings.work_pool),
         task=True,
         stop_grace_s=1.0,
     )

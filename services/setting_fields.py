@@ -55,6 +55,7 @@ class SettingFields(BaseSettings):
         default=None, validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "mlflow_tracking_uri")
     )
     dask_address: str | None = Field(default=None, validation_alias=AliasChoices("DASK_ADDRESS", "dask_address"))
+    work_pool: str = Field(default="halftime", min_length=1, description="Prefect's work pool that flows go to")
     host: str = Field(default="127.0.0.1", description="address every server binds to")
     forecaster_base_url: str | None = Field(
         default=None, description="where the forecaster is asked; unset: this host and forecaster_port"

@@ -1,0 +1,128 @@
+"""The autoscaler's algorithm, and the forecaster's numbers on a night and on whatever else may come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.autoscaling import PEAK, Curve, burst, crowd, scaler_of, serve, turns
+from infra.autoscaler import SYNC_S, Autoscaler, Policy, Rules, Scaler
+
+FAST = Rules((Policy("Pods", 4, 15), Policy("Percent", 100, 15)), 0.0)
+SLOW = Rules((Policy("Pods", 1, 60),), 300.0)
+FORECASTER = scaler_of()
+IN_FLIGHT = "halftime_http_requests_in_flight"
+
+
+def scaler(up: Rules = FAST, down: Rules = SLOW, target: float = 10.0) -> Scaler:
+    return Scaler(1, 50, {"x": target}, up, down)
+
+
+def decided(scaler: Scaler, values: Sequence[float], pods: int) -> list[int]:
+    """Pods after each sync, all of them ready at once."""
+    controller, found = Autoscaler(scaler), []
+    for place, value in enumerate(values):
+        pods = controller.decide(place * SYNC_S, pods, pods, {"x": value})
+        found.append(pods)
+    return found
+
+
+def test_the_numbers_are_read_from_the_manifest() -> None:
+    assert (FORECASTER.least, FORECASTER.most) == (2, 10)
+    assert FORECASTER.targets == {"cpu": 70.0, IN_FLIGHT: 8.0}
+    assert FORECASTER.up == FAST
+    assert FORECASTER.down == SLOW
+
+
+def test_a_manifest_with_another_choice_of_policies_is_refused() -> None:
+    way = {"selectPolicy": "Min", "policies": [], "stabilizationWindowSeconds": 0}
+    with pytest.raises(ValueError, match="selectPolicy is not Max"):
+        Scaler.of({"spec": {"behavior": {"scaleUp": way, "scaleDown": way}}})
+
+
+@pytest.mark.parametrize(
+    ("pods", "value", "wanted"),
+    [
+        (4, 20.0, 8),  # the documentation's example: twice the target, twice the pods
+        (5, 10.9, 5),  # within a tenth of the target nothing changes
+        (5, 11.1, 6),
+        (5, 14.0, 7),  # 1.4 * 5 is seven, and not the little more that it is in binary
+        (4, 9.1, 4),
+    ],
+)
+def test_pods_follow_the_ratio_of_metric_and_target(pods: int, value: float, wanted: int) -> None:
+    assert decided(scaler(), [value], pods) == [wanted]
+
+
+def test_of_several_metrics_the_one_that_asks_for_most_counts() -> None:
+    both = Scaler(1, 50, {"x": 10.0, "y": 100.0}, FAST, SLOW)
+    assert Autoscaler(both).decide(0.0, 4, 4, {"x": 10.0, "y": 150.0}) == 6
+    assert Autoscaler(both).decide(0.0, 4, 4, {"x": 15.0, "y": 100.0}) == 6
+
+
+def test_pods_that_are_not_ready_count_as_idle_when_more_are_asked_for() -> None:
+    # Four ready with 15 each are 60, on eight 7.5 each: more are on their way already.
+    assert Autoscaler(scaler()).decide(0.0, 8, 4, {"x": 15.0}) == 8
+    assert Autoscaler(scaler()).decide(0.0, 8, 4, {"x": 40.0}) == 16
+    assert Autoscaler(scaler()).decide(0.0, 3, 0, {"x": 0.0}) == 3
+
+
+def test_policies_limit_a_step_and_the_one_that_allows_most_counts() -> None:
+    assert decided(scaler(), [1000.0] * 3, 2) == [6, 12, 24]  # four more, then twice as many
+    assert decided(scaler(down=Rules((Policy("Pods", 1, 60),), 0.0)), [0.0] * 9, 9) == [8, 8, 8, 8, 7, 7, 7, 7, 6]
+    assert decided(scaler(down=Rules((Policy("Percent", 50, 15),), 0.0)), [0.0] * 3, 8) == [4, 2, 1]
+
+
+def test_a_window_takes_the_most_cautious_of_its_recommendations() -> None:
+    held = decided(scaler(), [20.0] + [1.0] * 25, 4)
+    assert held[0] == 8
+    assert held[1:20] == [8] * 19, "for 300 s the eight that were asked for stand"
+    assert held[20] == 7
+    late = decided(scaler(up=Rules((Policy("Pods", 4, 15),), 60.0)), [10.0, 20.0, 20.0, 20.0, 20.0, 20.0], 4)
+    assert late == [4, 4, 4, 4, 8, 8]
+
+
+@given(
+    came=st.lists(st.floats(0.0, 5000.0), min_size=2, max_size=40),
+    answers_s=st.floats(50.0, 1000.0),
+    starts_s=st.floats(0.0, 120.0),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_comes_pods_stay_in_bounds_and_never_go_back_and_forth(
+    came: list[float], answers_s: float, starts_s: float
+) -> None:
+    """Each value is half a minute of requests a second."""
+    night = serve(np.repeat(came, 30), FORECASTER, Curve(answers_s=answers_s, starts_s=starts_s))
+    wanted = night.wanted.astype(int).tolist()
+    assert min(wanted) >= FORECASTER.least
+    assert max(wanted) <= FORECASTER.most
+    moves = [(second, after - before) for second, (before, after) in enumerate(pairwise(wanted)) if after != before]
+    assert all(move >= -1 for _, move in moves), "one pod at a time"
+    for (then, first), (now, second) in pairwise(moves):
+        if second < 0:
+            assert now - then >= (FORECASTER.down.window_s if first > 0 else 60.0)
+    # Up, five minutes, down: so often at most can the direction change.
+    assert turns(night) <= 1 + 2 * len(wanted) / FORECASTER.down.window_s
+
+
+def test_ten_pods_are_ready_before_the_burst_of_a_night_is_over() -> None:
+    curve = Curve()
+    came = crowd(PEAK * curve.answers_s)
+    night = serve(came, FORECASTER, curve)
+    begins, ends = burst(came, above=FORECASTER.least * curve.answers_s)
+    assert night.ready[begins] == FORECASTER.least
+    assert night.ready[begins:ends].max() == FORECASTER.most == 10
+    # Without a crowd nothing moves, and after one all is as before.
+    assert night.wanted[0] == night.wanted[-1] == FORECASTER.least
+
+
+def test_processor_time_alone_does_not_tell_how_many_wait() -> None:
+    curve = Curve()
+    came = crowd(PEAK * curve.answers_s)
+    alone = Scaler(2, 10, {"cpu": 70.0}, FORECASTER.up, FORECASTER.down)
+    assert serve(came, alone, curve).refused.sum() > serve(came, FORECASTER, curve).refused.sum()
