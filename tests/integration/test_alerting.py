@@ -210,5 +210,6 @@ def test_every_rule_is_evaluated_without_an_error(told: Told) -> None:
 
 
 def test_all_five_jobs_are_scraped_and_those_that_do_not_run_are_down(told: Told) -> None:
-    jobs = {labels["job"]: up for labels, up in told.prometheus.ask("up")}
+    # A busy machine may miss one scrape.
+    jobs = {labels["job"]: up for labels, up in told.prometheus.ask("max_over_time(up[1m])")}
     assert jobs == {job: float(job == "halftime-exporter") for job in prometheus.targets(told.settings)}

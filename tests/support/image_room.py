@@ -30,9 +30,10 @@ LAY = """
 set -eu
 mount --make-rprivate /
 mount --bind "$R" "$R"
-for one in $SHOWN; do mount --bind "$one" "$R$one"; mount -o remount,bind,ro "$R$one"; done
-mount -t proc proc "$R/proc"
 mount -t tmpfs tmpfs "$R/tmp"; chmod 1777 "$R/tmp"
+# After that: what is shown may itself lie below /tmp, as a checkout can.
+for one in $SHOWN; do mkdir -p "$R$one"; mount --bind "$one" "$R$one"; mount -o remount,bind,ro "$R$one"; done
+mount -t proc proc "$R/proc"
 mount -t tmpfs tmpfs "$R/dev"; mkdir -m 1777 "$R/dev/shm"
 for one in null zero random urandom; do : > "$R/dev/$one"; mount --bind "/dev/$one" "$R/dev/$one"; done
 mount --bind "$R/var/lib/halftime" "$R/var/lib/halftime"

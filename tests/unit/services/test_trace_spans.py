@@ -150,7 +150,8 @@ def test_a_collector_that_never_answers_does_not_hold_the_end_up(caplog: pytest.
             note_span("queue", PARENT, NOON, NOON)
             sink.arrived.wait()
         assert not sink.let_go.is_set()
-    assert "the last spans are given up" in caplog.text
+    # Whichever comes first: the one try, or the wait for all of them.
+    assert "the last spans are given up" in caplog.text or "traces cannot be sent" in caplog.text
 
 
 def test_a_collector_that_hangs_holds_up_no_span_and_the_queue_forgets() -> None:
