@@ -17,8 +17,8 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from benchmarks.hpa import SYNC_S, Autoscaler, Scaler
 from benchmarks.table import Row, show
-from infra.autoscaler import SYNC_S, Autoscaler, Scaler
 from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE, elapsed_s
 from services.replay_sources import simulated_slate
 from services.settings import ROOT

@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from infra.made_files import write_or_check
 from infra.prometheus import alertmanager_config, prometheus_config
 from services.settings import ROOT, Settings
 
@@ -36,15 +37,7 @@ def texts() -> dict[Path, str]:
 
 def main(arguments: list[str]) -> int:
     """Write the files, or as asked; 1 when ``--check`` finds one that differs."""
-    different = []
-    for path, text in texts().items():
-        if "--check" not in arguments:
-            path.write_text(text, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            different.append(path.name)
-    if different:
-        print(f"run `python -m infra.compose_files`: {', '.join(different)} would change", file=sys.stderr)  # noqa: T201
-    return 1 if different else 0
+    return write_or_check("infra.compose_files", texts(), arguments)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from infra.made_files import write_or_check
 from infra.prometheus import RULES
 from services.settings import ROOT
 
@@ -63,15 +64,7 @@ _Blocks.add_representer(str, _text)
 
 def main(arguments: list[str]) -> int:
     """Write the files, or as asked; 1 when ``--check`` finds one that differs."""
-    different = []
-    for path, text in texts().items():
-        if "--check" not in arguments:
-            path.write_text(text, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            different.append(path.name)
-    if different:
-        print(f"run `python -m infra.kubernetes_files`: {', '.join(different)} would change", file=sys.stderr)  # noqa: T201
-    return 1 if different else 0
+    return write_or_check("infra.kubernetes_files", texts(), arguments)
 
 
 if __name__ == "__main__":

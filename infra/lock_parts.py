@@ -19,6 +19,7 @@ from packaging.markers import Marker, default_environment
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
+from infra.made_files import write_or_check
 from services.settings import ROOT
 
 FOLDER = ROOT / "infra" / "containers"
@@ -144,19 +145,13 @@ def _installed(name: NormalizedName) -> metadata.Distribution:
 def main(arguments: list[str]) -> int:
     """Write the parts, or as asked; 1 when ``--check`` finds one that differs."""
     lines, parts = lock_lines(), read_parts()
-    different = []
-    for image, part in parts.items():
-        text, file = part_text(image, part, lines), part_file(image)
-        if "--sizes" in arguments:
+    if "--sizes" in arguments:
+        for image, part in parts.items():
             wanted = closure(part.roots, lines)
             print(f"{image:<12}{len(wanted):>5} packages{installed_bytes(wanted) / 1e6:>9.0f} MB")  # noqa: T201
-        elif "--check" not in arguments:
-            file.write_text(text, encoding="utf-8")
-        elif not file.is_file() or file.read_text(encoding="utf-8") != text:
-            different.append(file.name)
-    if different:
-        print(f"run `python -m infra.lock_parts`: {', '.join(different)} would change", file=sys.stderr)  # noqa: T201
-    return 1 if different else 0
+        return 0
+    texts = {part_file(image): part_text(image, part, lines) for image, part in parts.items()}
+    return write_or_check("infra.lock_parts", texts, arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from services.registry import Registry
 from services.settings import Settings
 from services.store import Store
 from tests.drills.steered import SteeredFeed, steered_feed
-from tests.drills.watch import Expected, Record, Watch
+from tests.drills.watch import Expected, Record, SideEffect, Watch
 from tests.support.receiver import Prefect, receiving
 from tests.support.running_forecaster import PATTERN, small_bundle
 from tests.support.running_prometheus import Prometheus
@@ -94,7 +94,6 @@ class Drill:
     prometheus: Prometheus
     record: Record
     bundles: Path
-    open: list[Fault] = field(default_factory=list)
 
     @contextlib.contextmanager
     def fault(
@@ -107,17 +106,14 @@ class Drill:
         assert not firing & set(names), f"{firing} fire already"
         self.record.expected += alerts
         self.record.say(text)
-        begun = len(self.record.side_effects)
-        self.record.side_effects += [(name, at, None) for name in also]
+        beside = SideEffect(also, at)
+        self.record.side_effects.append(beside)
         yield Fault(self, text, alerts, within_s)
         healed_at = datetime.now(UTC)
         for alert in alerts:
             alert.healed_at = healed_at
         # What a fault brings about may be noticed later: rules look back a quarter of an hour.
-        end = healed_at + timedelta(minutes=16)
-        for place, (name, begin, _) in enumerate(self.record.side_effects[begun:], begun):
-            if name in also and begin == at:
-                self.record.side_effects[place] = (name, begin, end)
+        beside.ended_at = healed_at + timedelta(minutes=16)
 
     def cleared(self, within_s: float) -> None:
         """Waits until no alert of a healed fault fires any more, and notes since when."""

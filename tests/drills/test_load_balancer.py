@@ -6,14 +6,12 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,13 +23,13 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from services.broadcast import Broadcast, Event
-from services.settings import ROOT
 from services.store import Store
 from tests.support.board_night import score as board_score
+from tests.support.board_process import BoardProcess, board_process
 from tests.support.rows import GAME
 from tests.support.running_forecaster import PATTERN, RunningForecaster, running_forecaster, small_bundle
 from tests.support.running_nginx import nginx_program, running_nginx
-from tests.support.servers import die_with_parent, end, free_port, running_postgres, running_redis, temporary_folder
+from tests.support.servers import free_port, running_postgres, running_redis, temporary_folder
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
@@ -74,32 +72,9 @@ class Platform:
 
     url: str
     replicas: list[Replica]
-    boards: list[int]
+    boards: list[BoardProcess]
     store: Store
     broadcast: Broadcast
-
-
-@contextmanager
-def board(folder: Path, number: int, **env: str) -> Iterator[int]:
-    """A board in a process of its own; its port."""
-    port = free_port()
-    with (folder / f"board-{number}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.board", "--port", str(port)],
-            cwd=ROOT, env=os.environ | env, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent,
-        )  # fmt: skip
-        try:
-            until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 60.0)
-            yield port
-        finally:
-            end(process)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5.0).is_success
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -114,15 +89,19 @@ def platform() -> Iterator[Platform]:
         for one in replicas:
             stack.callback(one.end)
         env = {"DATABASE_URL": url, "REDIS_URL": redis_url, "HALFTIME_HOME": str(folder)}
-        boards = [stack.enter_context(board(folder, number, **env)) for number in range(BOARDS)]
-        balanced = stack.enter_context(running_nginx(program, folder, [one.port for one in replicas], boards))
+        boards = [
+            stack.enter_context(board_process(folder / f"board-{number}.log", wait_for="/readyz", **env))
+            for number in range(BOARDS)
+        ]
+        ports = [one.port for one in replicas], [int(one.url.rpartition(":")[2]) for one in boards]
+        balanced = stack.enter_context(running_nginx(program, folder, *ports))
         store = stack.enter_context(Store.open(url, application="halftime-drill"))
         yield Platform(balanced, replicas, boards, store, Broadcast(redis_url))
 
 
-def clients(port: int) -> int:
+def clients(board: BoardProcess) -> int:
     """How many listen to a board, as it says."""
-    page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10.0).text
+    page = board.get("/metrics").text
     line = next(line for line in page.splitlines() if line.startswith("halftime_board_clients "))
     return int(float(line.split()[1]))
 
@@ -148,8 +127,8 @@ def test_every_listener_hears_every_message_whichever_board_it_is_on(platform: P
     address = platform.url.replace("http", "ws") + "/ws"
     with ExitStack() as stack:
         joined = [stack.enter_context(connect(address, open_timeout=20)) for _ in range(LISTENERS)]
-        until(lambda: sum(clients(port) for port in platform.boards) == LISTENERS)
-        assert min(clients(port) for port in platform.boards) > 0
+        until(lambda: sum(clients(board) for board in platform.boards) == LISTENERS)
+        assert min(clients(board) for board in platform.boards) > 0
         deadline = time.monotonic() + 60.0
         with ThreadPoolExecutor(LISTENERS) as pool:
             hearing = [pool.submit(heard, client, deadline) for client in joined]

@@ -100,13 +100,27 @@ class Watch:
 
 
 @dataclass
+class SideEffect:
+    """Alerts that may fire beside those a fault is about, from then until ``ended_at`` (None: for now)."""
+
+    names: tuple[str, ...]
+    began_at: datetime
+    ended_at: datetime | None = None
+
+    def explains(self, one: Firing) -> bool:
+        """Whether an alert is one of them."""
+        in_time = self.began_at <= one.began_at and (self.ended_at is None or one.began_at <= self.ended_at)
+        return in_time and one.name in self.names
+
+
+@dataclass
 class Record:
     """All that the drill expected and saw."""
 
     watch: Watch
     began: float = field(default_factory=time.monotonic)
     expected: list[Expected] = field(default_factory=list)
-    side_effects: list[tuple[str, datetime, datetime | None]] = field(default_factory=list)
+    side_effects: list[SideEffect] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         """Shows progress to whoever waits."""
@@ -119,9 +133,6 @@ class Record:
             called = any(
                 each.is_of(one.name, one.labels) and each.injected_at <= one.began_at for each in self.expected
             )
-            beside = any(
-                name == one.name and begin <= one.began_at and (end is None or one.began_at <= end)
-                for name, begin, end in self.side_effects
-            )
+            beside = any(each.explains(one) for each in self.side_effects)
             if one.name != "Watchdog" and not called and not beside:
                 yield one

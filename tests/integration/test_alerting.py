@@ -46,7 +46,7 @@ class Told:
     firing: list[dict[str, str]]
     asked: list[str]
     rows: list[AlertRow]
-    stored: set[str]
+    stored: dict[str, set[str]]
 
 
 def quick_rules(folder: Path) -> Path:
@@ -140,8 +140,8 @@ def told(programs: None, postgres_server: PostgresServer, redis_server: RedisSer
         seen.close()
 
 
-def faults_in_what_is_stored(store: Store, client: redis.Redis) -> set[str]:
-    """The alerts that were kept as firing after a fault was planted, and as resolved after it was mended."""
+def faults_in_what_is_stored(store: Store, client: redis.Redis) -> dict[str, set[str]]:
+    """Plants faults, waits for their alerts, mends them, waits for the end; alert -> what was kept of it."""
     planted.playing(store)
     for plant in (planted.drifted, planted.old_report, planted.old_backups, planted.forgotten_half):
         plant(store)
@@ -152,7 +152,8 @@ def faults_in_what_is_stored(store: Store, client: redis.Redis) -> set[str]:
         mend(store)
     planted.no_dead_letters(client)
     until(lambda: all(kept(store, name, "resolved") for name in names), timeout_s=60.0)
-    return set(names)
+    rows = store.alert_history()
+    return {name: {row.status for row in rows if row.alertname == name} for name in names}
 
 
 def of(told: Told, name: str) -> list[AlertRow]:
@@ -187,6 +188,7 @@ def test_games_inside_end_the_alert_and_its_end_starts_nothing(told: Told) -> No
 
 def test_faults_in_what_is_stored_fire_and_end_with_the_fault(told: Told) -> None:
     assert len(told.stored) == 6
+    assert all(statuses == {"firing", "resolved"} for statuses in told.stored.values()), told.stored
     assert {"evaluate-challenger/nightly", "retrain/on-drift"} <= set(told.prefect.asked), "drift asks for a training"
 
 

@@ -15,10 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from models.game import Play, Snapshot, Status
@@ -28,50 +26,21 @@ from services.board_store import BoardStore, status_text
 from services.broadcast import Broadcast, Event
 from services.store import Store
 from tests.support.board_night import forecast, score, settlement
+from tests.support.board_process import BoardProcess, board_process
 from tests.support.rows import GAME, NIGHT, NOON, at_minute, forecast_row, game_row, history_row, prediction_row
-from tests.support.servers import PostgresServer, end, free_port, running_redis
+from tests.support.servers import PostgresServer, free_port, running_redis
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 LATER = "0022200782"
 
 
-@dataclass
-class Process:
-    """A running board."""
-
-    url: str
-    child: subprocess.Popen[bytes]
-
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=20)
-
-    def join(self, query: str = "") -> contextlib.AbstractContextManager[Connection]:
-        return connect(self.url.replace("http", "ws") + "/ws" + query, open_timeout=10, close_timeout=5)
-
-
 @contextmanager
-def board(database_url: str, redis_url: str, home: Path, port: int | None = None) -> Iterator[Process]:
-    """Starts ``python -m services.board`` and waits until it is ready; kills it at the end when it still runs."""
-    chosen = port or free_port()
-    env = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HALFTIME_HOME": str(home)}
-    with (home / "board.log").open("ab") as log:
-        command = [sys.executable, "-m", "services.board", "--port", str(chosen)]
-        child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True)
-    process = Process(f"http://127.0.0.1:{chosen}", child)
-    try:
-        until(lambda: child.poll() is not None or answers(process, "/livez"), timeout_s=60)
-        assert child.poll() is None, (home / "board.log").read_text()
+def board(database_url: str, redis_url: str, home: Path, port: int | None = None) -> Iterator[BoardProcess]:
+    """The board over these servers."""
+    env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HALFTIME_HOME": str(home)}
+    with board_process(home / "board.log", port=port, **env) as process:
         yield process
-    finally:
-        end(child, signal.SIGKILL)
-
-
-def answers(process: Process, path: str) -> bool:
-    try:
-        return process.get(path).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def hear(client: Connection) -> dict[str, Any]:

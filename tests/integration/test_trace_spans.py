@@ -5,15 +5,11 @@ Redis, PostgreSQL, BentoML and the board are real; the feed is a replay whose cl
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import text
 
@@ -22,15 +18,15 @@ from monitoring.journey_rows import journeys_of_trace
 from services.answer import Prediction
 from services.broadcast import Broadcast
 from services.client import ForecasterClient
-from services.settings import ROOT
 from services.store import Store
 from services.ticks import TickStream
 from services.trace import new_trace, traceparent
 from services.trace_spans import exporting
+from tests.support.board_process import board_process
 from tests.support.live_rig import Rig
 from tests.support.otlp_sink import SeenSpan, Sink, otlp_sink
 from tests.support.running_forecaster import running_forecaster, small_bundle
-from tests.support.servers import PostgresServer, die_with_parent, end, free_port, running_redis
+from tests.support.servers import PostgresServer, free_port, running_redis
 from tests.support.waiting import until
 
 # Span -> what it lies under, and whose it is.
@@ -53,30 +49,6 @@ class TeamlessForecaster:
 
     def predict(self, pattern: Sequence[float], **fields: Any) -> Prediction:
         return self._client.predict(pattern, **(fields | {"home": None, "away": None}))
-
-
-@contextmanager
-def running_board(folder: Path, **env: str) -> Iterator[None]:
-    """The board as a process of its own."""
-    port = free_port()
-    with (folder / "board.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.board", "--port", str(port)],
-            cwd=ROOT, env=os.environ | env, stdout=log, stderr=log, start_new_session=True,
-            preexec_fn=die_with_parent,
-        )  # fmt: skip
-        try:
-            until(lambda: _ready(port), timeout_s=60)
-            yield
-        finally:
-            end(process)
-
-
-def _ready(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz").is_success
-    except httpx.HTTPError:
-        return False
 
 
 def forecasts(store: Store) -> list[tuple[object, ...]]:
@@ -114,7 +86,7 @@ def test_one_trace_holds_a_forecasts_way_from_poll_to_broadcast(
             running_forecaster(
                 tmp_path / "home", bundle, database_url=database_url, HALFTIME_OTLP_ENDPOINT=sink.url
             ) as forecaster,
-            running_board(tmp_path, **env),
+            board_process(tmp_path / "board.log", wait_for="/readyz", ended_by=signal.SIGTERM, **env),
             ForecasterClient(str(forecaster.http.base_url)) as client,
             exporting(sink.url, "live-path"),
         ):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.autoscaling import PEAK, Curve, burst, crowd, scaler_of, serve, turns
-from infra.autoscaler import SYNC_S, Autoscaler, Policy, Rules, Scaler
+from benchmarks.hpa import SYNC_S, Autoscaler, Policy, Rules, Scaler
 
 FAST = Rules((Policy("Pods", 4, 15), Policy("Percent", 100, 15)), 0.0)
 SLOW = Rules((Policy("Pods", 1, 60),), 300.0)
