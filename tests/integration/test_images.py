@@ -22,6 +22,7 @@ import yaml  # type: ignore[import-untyped]
 
 from infra import compose_secrets
 from infra import postgres as pg
+from infra.binaries import redis_server
 from infra.lock_parts import closure, lock_lines, part_file, read_parts
 from services.settings import ROOT
 from tests.support.containerfiles import Containerfile
@@ -132,6 +133,7 @@ def test_redis_takes_its_password_from_a_file_and_its_options_from_the_command(t
     made = compose_secrets.made()
     (tmp_path / "conf").write_text(made["redis_conf"] + "\n")
     places = {"/run/secrets/redis_conf": str(tmp_path / "conf"), "/data": str(tmp_path)}
+    places["redis-server"] = str(redis_server())
     port = free_port()
     command = [places.get(word, word) for word in COMPOSE["redis"]["command"]]
     process = subprocess.Popen(
