@@ -19,7 +19,7 @@ from prometheus_client import Histogram
 from services.board_night import Change, Nights, event_text, state_text
 from services.board_reads import NightStore, Reads, SourceDownError
 from services.board_state import BadEventError, EventLike
-from services.hub import FIRST_ID, Hub, Message, id_key
+from services.hub import FIRST_ID, Hub, Memory, Message, id_key
 from services.trace_spans import note_span
 
 BATCH = 500
@@ -102,13 +102,22 @@ class Live:
             self.reads.close()
 
     async def _catch_up(self) -> None:
-        """Everything the stream still holds, then what only the database knows of the night that is on."""
+        """Everything the stream still holds, then what only the database knows of the night that is on.
+
+        What clients of another board were told meanwhile is remembered, so that they may resume here.
+        """
         nights, last_id = Nights(), FIRST_ID
+        memory: Memory | None = None
         try:
             while True:
                 events, read_to = await self._source.read_after(last_id, block_ms=0, count=BATCH)
                 for event in events:
-                    self._take(nights, event)
+                    if self._take(nights, event) is Change.EVENT and memory is not None:
+                        memory.add(Message(event.id, event_text(event, nights.game(event.game_id))))
+                    else:
+                        # Before the first event some may have been trimmed; and what another board told of one that is
+                        # more or less than an event depends on what it knew: then only the state will do.
+                        memory = self.hub.memory_from(event.id)
                 if read_to == last_id:
                     break
                 last_id = read_to
@@ -120,7 +129,7 @@ class Live:
         await self._add_stored(nights)
         if nights.league_date is not None or self.nights.league_date is None:
             self.nights = nights
-        self.hub.start_at(last_id)
+        self.hub.start_at(last_id, memory)
         self.hub.restate()
         self._caught_up = True
         self._mark(up=True)

@@ -98,6 +98,27 @@ class Client:
             self.ended.set()
 
 
+class Memory:
+    """The newest messages, at most ``size`` of them: every one after ``floor``, whose id is the oldest to resume at."""
+
+    def __init__(self, size: int, floor: str) -> None:
+        self._size = size
+        self._messages: deque[Message] = deque()
+        self.floor = floor
+
+    def add(self, message: Message) -> None:
+        """The next message; the oldest one is forgotten for it."""
+        self._messages.append(message)
+        if len(self._messages) > self._size:
+            self.floor = self._messages.popleft().id
+
+    def after(self, seen: tuple[int, int]) -> list[str] | None:
+        """Texts after an id's key; None when one of them is not remembered any more."""
+        if seen < id_key(self.floor):
+            return None
+        return [message.text for message in self._messages if id_key(message.id) > seen]
+
+
 class Hub:
     """Clients and the last ``memory`` messages.
 
@@ -111,11 +132,10 @@ class Hub:
         self._present = present
         self._room = room
         self._max_clients = max_clients
-        self._memory: deque[Message] = deque()
         self._memory_size = memory
         self._clients: set[Client] = set()
-        # The ring holds every message with floor < id <= newest.
-        self._floor = self._newest = FIRST_ID
+        self._newest = FIRST_ID
+        self._memory = self.memory_from(FIRST_ID)
         self._closed = False
         self.sent = 0
         self.dropped = 0
@@ -130,11 +150,15 @@ class Hub:
         """How many clients are listening."""
         return len(self._clients)
 
-    def start_at(self, event_id: str) -> None:
-        """Begins after ``event_id``: the present state already holds everything up to it."""
+    def memory_from(self, event_id: str) -> Memory:
+        """An empty memory of this hub's size, of what comes after ``event_id``."""
         id_key(event_id)
-        self._memory.clear()
-        self._floor = self._newest = event_id
+        return Memory(self._memory_size, event_id)
+
+    def start_at(self, event_id: str, memory: Memory | None = None) -> None:
+        """Begins after ``event_id``: the present state already holds everything up to it, and so may ``memory``."""
+        self._memory = memory or self.memory_from(event_id)
+        self._newest = event_id
 
     def advance(self, event_id: str) -> None:
         """Notes an event that clients need not see."""
@@ -146,9 +170,7 @@ class Hub:
         if id_key(message.id) <= id_key(self._newest):
             return
         self._newest = message.id
-        self._memory.append(message)
-        if len(self._memory) > self._memory_size:
-            self._floor = self._memory.popleft().id
+        self._memory.add(message)
         self._offer_all(message.text)
 
     def restate(self) -> None:
@@ -210,6 +232,4 @@ class Hub:
             seen = id_key(last_id)
         except ValueError:
             return None
-        if not id_key(self._floor) <= seen <= id_key(self._newest):
-            return None
-        return [message.text for message in self._memory if id_key(message.id) > seen]
+        return self._memory.after(seen) if seen <= id_key(self._newest) else None

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ error_log {folder}/error.log warn;
 worker_processes 1;
 events {{ worker_connections 1024; }}
 http {{
+    log_format tries "$msec|$request_method|$uri|$status|$upstream_addr|$upstream_status";
     access_log off;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -43,8 +45,11 @@ http {{
             proxy_set_header Connection upgrade;
             proxy_set_header Host $http_host;
             proxy_read_timeout 60s;
+            # Which board a listener is on; nobody but the drill asks.
+            add_header X-Upstream $upstream_addr always;
         }}
         location / {{
+            access_log {folder}/tries.log tries;
             proxy_pass http://forecasters;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -60,6 +65,30 @@ http {{
 """
 
 
+@dataclass(frozen=True)
+class Passed:
+    """A request that nginx passed on: when its answer had gone out (wall seconds), what the caller got, and each
+    replica that was asked for it, by port, with its status (502: nginx got no answer from it)."""
+
+    at: float
+    method: str
+    path: str
+    status: int
+    tries: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """A running nginx at ``url``."""
+
+    url: str
+    folder: Path
+
+    def passed(self) -> list[Passed]:
+        """What was asked of the forecasters so far, in the order of the answers."""
+        return [_passed(line) for line in (self.folder / "tries.log").read_text().splitlines()]
+
+
 def nginx_program() -> str:
     """Its path, or a skip that says so."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -69,19 +98,19 @@ def nginx_program() -> str:
 
 
 @contextmanager
-def running_nginx(program: str, folder: Path, forecasters: Sequence[int], boards: Sequence[int]) -> Iterator[str]:
-    """The base URL under which requests reach one of the ``forecasters`` and /ws one of the ``boards``, by port."""
+def running_nginx(program: str, folder: Path, forecasters: Sequence[int], boards: Sequence[int]) -> Iterator[Balancer]:
+    """Under its URL requests reach one of the ``forecasters`` and /ws one of the ``boards``, by port."""
     port = free_port()
     config = folder / "nginx.conf"
-    # A replica that refused is asked again after a second.
     config.write_text(
         CONFIG.format(
             folder=folder,
             port=port,
-            forecasters="\n        ".join(
-                f"server 127.0.0.1:{one} max_fails=1 fail_timeout=1s;" for one in forecasters
-            ),
-            boards="\n        ".join(f"server 127.0.0.1:{one};" for one in boards),
+            # A replica that refused is asked again after a second.
+            forecasters=_servers(forecasters, "max_fails=1 fail_timeout=1s"),
+            # Once one has failed, nginx leads a single connection a second to it until that one has ended, and a
+            # WebSocket does not end: listeners would wait for a minute outside a board that is well again.
+            boards=_servers(boards, "max_fails=0"),
         )
     )
     with (folder / "nginx.log").open("wb") as log:
@@ -93,9 +122,20 @@ def running_nginx(program: str, folder: Path, forecasters: Sequence[int], boards
         try:
             until(lambda: process.poll() is not None or _answers(url))
             assert process.poll() is None, (folder / "nginx.log").read_text() + (folder / "error.log").read_text()
-            yield url
+            yield Balancer(url, folder)
         finally:
             end(process)
+
+
+def _servers(ports: Sequence[int], when_it_fails: str) -> str:
+    return "\n        ".join(f"server 127.0.0.1:{port} {when_it_fails};" for port in ports)
+
+
+def _passed(line: str) -> Passed:
+    at, method, path, status, addresses, statuses = line.split("|")
+    ports = [int(address.rpartition(":")[2]) for address in addresses.split(", ")]
+    tries = tuple(zip(ports, map(int, statuses.split(", ")), strict=True))
+    return Passed(float(at), method, path, int(status), tries)
 
 
 def _answers(url: str) -> bool:
