@@ -5,13 +5,14 @@ HOME_DIR := $(abspath $(HALFTIME_HOME))
 VENV := $(HOME_DIR)/venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+CHECKOV := $(HOME_DIR)/checkov
 # The first interpreter that is new enough.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 ARGS ?=
 
-.PHONY: night up down test drill unit lint types chromium prometheus nginx venv bench clean
+.PHONY: night up down test drill unit lint types chromium prometheus nginx checkov venv bench clean
 
 night: venv
 	@./halftime night $(ARGS)
@@ -35,11 +36,12 @@ $(STAMP): requirements.lock
 	@touch $(STAMP)
 
 # The end-to-end tests use all cores by themselves; the others run side by side.
-test: venv chromium prometheus lint types
+test: venv chromium prometheus checkov lint types
 	@$(PY) -m pytest tests/unit tests/integration -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
 	@$(PY) -m pytest tests/e2e $(ARGS) || [ $$? -eq 5 ] # 5: ARGS chose none of these
 
-# A fault for each alert, put into a running stack at its own pace, and a night without any: about an hour.
+# A fault for each alert, put into a running stack at its own pace, a night without any, and replicas behind one nginx that
+# are killed and rolled: about an hour.
 drill: venv prometheus nginx
 	@$(PY) -m pytest tests/drills -s $(ARGS)
 
@@ -78,9 +80,19 @@ nginx:
 	  apt-get install -y -qq --no-install-recommends nginx-light >/dev/null 2>&1; } || \
 	echo "nginx is not installed and cannot be here: the drill that needs it will be skipped"
 
+# What reads the manifests, container files and secrets for faults, in an environment of its own: its packages are other
+# versions than ours. Without it that test says skipped.
+checkov: venv $(CHECKOV)/.installed
+
+$(CHECKOV)/.installed: infra/kubernetes/checkov.lock
+	@echo "setting up $(CHECKOV): half a minute, once"
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
+	@touch $@
+
 bench: venv
 	@$(PY) -m benchmarks
 
 # Only what Halftime itself made, whatever folder HALFTIME_HOME names.
 clean: down
-	rm -rf $(addprefix $(HOME_DIR)/,venv postgres postgres.password redis prefect mlflow bentoml models logs run reports spool archives prometheus evidently) .venv
+	rm -rf $(addprefix $(HOME_DIR)/,venv checkov postgres postgres.password redis prefect mlflow bentoml models logs run reports spool archives prometheus evidently) .venv
