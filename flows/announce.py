@@ -1,7 +1,8 @@
 """Tells everyone who listens: what the live path did, as events for the board.
 
 Events repeat what PostgreSQL holds, so a lost one costs a reader nothing that the next state does not bring back; a
-Redis that is away is logged and never stops a forecast.
+Redis that is away is logged and never stops a forecast. Several predictors tell of one game: the time of a poll, a
+commit or an outcome is its version, so that each is told once and nothing older after something newer.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ SHOWN_SIMILAR = 5
 class Publisher(Protocol):
     """What the announcer needs of the broadcast."""
 
-    def publish(self, event: Event) -> str: ...
+    def publish(self, event: Event, subject: str | None = None, version: int = 0) -> str | None: ...
 
 
 class Announcer:
-    """Publishes each change once a process: scores and patterns when they differ from the last ones told."""
+    """Publishes each change: scores and patterns when they differ from the last ones that this process told."""
 
     def __init__(
         self,
@@ -69,11 +70,18 @@ class Announcer:
                     "elapsed_s": snapshot.t,
                     "source": tick.source,
                 },
+                of=tick.polled_at,
             )
         so_far = margins(snapshot)
         if so_far and self._patterns.get(tick.game_id) != so_far:
             self._patterns[tick.game_id] = so_far
-            self._publish("pattern", tick.game_id, {"minute": completed_minutes(snapshot), "margins": list(so_far)})
+            data = {"minute": completed_minutes(snapshot), "margins": list(so_far)}
+            self._publish("pattern", tick.game_id, data, of=tick.polled_at)
+
+    def forget(self, game_id: str) -> None:
+        """Another process has told of this game meanwhile: what this one told last may not be what stands."""
+        self._told.pop(game_id, None)
+        self._patterns.pop(game_id, None)
 
     def forecast(self, tick: Tick, forecast: StandingForecast) -> None:
         """A forecast of any minute, or a revision of it, committed just now."""
@@ -85,32 +93,48 @@ class Announcer:
             log.info("forecast told", **about, trace_id=trace_id_of(tick.trace), **times)
 
     def forecast_again(self, tick: Tick, forecast: StandingForecast) -> None:
-        """A forecast committed earlier, told again once by a process that may have died before telling it."""
+        """A forecast committed earlier, perhaps by a process that died before telling it."""
         if (tick.game_id, forecast.minute, forecast.revision) not in self._forecasts:
             self._tell(tick, forecast)
 
     def _tell(self, tick: Tick, forecast: StandingForecast, trace: Ids | None = None) -> bool:
         self._forecasts.add((tick.game_id, forecast.minute, forecast.revision))
         data = forecast_data(forecast) | {"trace_id": trace_id_of(trace)}
-        return self._publish("forecast", tick.game_id, data, trace)
+        subject = f"forecast of minute {forecast.minute}"
+        return self._publish("forecast", tick.game_id, data, trace, of=forecast.committed_at, subject=subject)
 
     def settlement(self, tick: Tick, seen: Seen) -> None:
         """The halftime outcome and how the forecast did."""
         self._metrics.settled(seen.settled)
-        self._publish("settlement", tick.game_id, seen.event_data())
+        recorded_at = None if seen.actual is None else seen.actual.recorded_at
+        self._publish("settlement", tick.game_id, seen.event_data(), of=recorded_at)
 
     def disposition(self, tick: Tick, disposition: str, reason: str) -> None:
         """A game that ended without a forecast."""
         self._publish("disposition", tick.game_id, {"disposition": disposition, "reason": reason})
 
-    def _publish(self, kind: EventType, game_id: str, data: dict[str, Any], trace: Ids | None = None) -> bool:
+    def _publish(
+        self,
+        kind: EventType,
+        game_id: str,
+        data: dict[str, Any],
+        trace: Ids | None = None,
+        *,
+        of: datetime | None = None,
+        subject: str | None = None,
+    ) -> bool:
+        """Whether it was published: not when the state ``of`` that time, or a later one, was told before."""
+        event = Event(type=kind, game_id=game_id, at=self._now(), data=data, trace=trace)
         try:
-            self._publisher.publish(Event(type=kind, game_id=game_id, at=self._now(), data=data, trace=trace))
+            if of is None:
+                self._publisher.publish(event)
+                return True
+            version = int(of.timestamp() * 1_000_000)
+            return self._publisher.publish(event, subject or kind, version) is not None
         except (BroadcastUnavailable, EventError) as error:
             self._metrics.failed("not_told")
             log.warning("event not broadcast", type=kind, game_id=game_id, error=str(error))
             return False
-        return True
 
 
 def forecast_data(forecast: StandingForecast) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.game import HALFTIME_S, Snapshot, Status, forecast_minute, half_over, official_due, pattern
 from models.settlement import outcome
 from services.client import ForecasterError, ForecasterRefused, ForecasterUnavailable
-from services.store import StandingForecast, Store
+from services.store import Overtaken, StandingForecast, Store
 from services.ticks import Tick
 
 log = structlog.get_logger("predictor")
@@ -129,11 +129,16 @@ class GameSteps:
         return game.standing[minute]
 
     def _issue(self, game: GameState, tick: Tick, minute: int, wanted: tuple[int, ...]) -> StandingForecast | None:
-        """The next revision; what stands is what the database holds, whoever wrote it. None when it comes too late."""
+        """The next revision; what stands is what the database holds, whoever wrote it. None when it comes too late.
+
+        Raises Overtaken when another process wrote that revision from another state of the game.
+        """
         before = game.standing[minute]
         revision = 0 if before is None else before.revision + 1
-        issued = self._issuer.issue(tick, wanted, minute=minute, revision=revision)
+        issued = self._issuer.issue(tick, wanted, minute=minute, revision=revision, seen=_tick_id(game))
         if issued is not None:
+            if issued.pattern != wanted:
+                raise Overtaken(f"game {tick.game_id}: minute {minute} has a forecast from another state by now")
             game.standing[minute] = issued
             self._announce.forecast(tick, issued)
         return issued
@@ -167,7 +172,7 @@ class GameSteps:
         result = outcome(tick.snapshot)
         if game.disposition == "void" or result == game.outcome:
             return
-        seen = settle_game(self._store, tick.snapshot)
+        seen = settle_game(self._store, tick.snapshot, _tick_id(game))
         game.outcome = result
         if seen.new:
             self.counts.settlements += seen.settled
@@ -182,3 +187,8 @@ class GameSteps:
             self.counts.missed += disposition == "missed"
             self.counts.void += disposition == "void"
             self._announce.disposition(tick, disposition, reason)
+
+
+def _tick_id(game: GameState) -> int:
+    assert game.head is not None  # what is acted upon was stored before
+    return game.head.tick_id

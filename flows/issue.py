@@ -75,12 +75,21 @@ class ForecastIssuer:
         self._kept: dict[str, str] = {}
 
     def issue(
-        self, tick: Tick, pattern: tuple[int, ...], *, minute: int = OFFICIAL_MINUTE, revision: int = 0
+        self,
+        tick: Tick,
+        pattern: tuple[int, ...],
+        *,
+        minute: int = OFFICIAL_MINUTE,
+        revision: int = 0,
+        seen: int | None = None,
     ) -> StandingForecast | None:
         """Forecasts ``pattern`` and commits it as the game's forecast at ``minute``; None when that comes too late.
 
+        ``seen`` is the id under which ``tick`` is stored; without one nothing asks whether it is the newest still.
+
         Gives what stands then, whoever made it. Raises services.client.ForecasterError when the forecaster cannot
-        answer, sqlalchemy's OperationalError when the database cannot.
+        answer, Overtaken when a newer state of the game was stored meanwhile, sqlalchemy's OperationalError when the
+        database cannot.
         """
         try:
             request, answer = self._ask(tick, pattern, minute, revision)
@@ -99,7 +108,8 @@ class ForecastIssuer:
             trace_id=trace_id_of(tick.trace),
         )
         with span("commit", tick.trace, {"game_id": tick.game_id, "minute": minute, "revision": revision}):
-            result = self._store.record_forecast(PredictionRow.from_json(prediction_row(request, answer)), row)
+            made = PredictionRow.from_json(prediction_row(request, answer))
+            result = self._store.record_forecast(made, row, seen=seen)
         if result.outcome is Outcome.REFUSED:
             return None
         standing = self._store.latest_forecast(tick.game_id, minute)

@@ -1,7 +1,7 @@
 """Every flow that Prefect knows, thin: the steps are plain functions in the modules beside this one.
 
 The two live loops normally run in processes of their own, which show themselves here as runs too. Their scheduled runs
-are stand-bys: each ends at once while another process holds the lease, and takes the loop over when nobody does.
+are stand-bys: each ends at once while another process is at work, and takes the loop over when nobody is.
 
 A run is a process of its own that begins with this file: each flow imports what it needs when it runs.
 """
@@ -34,7 +34,7 @@ async def poll_live_games(minutes: float = 10.0) -> str:
 
 @flow(name="run-predictions")
 def run_predictions(minutes: float = 10.0) -> str:
-    """Forecasts from the tick stream for ``minutes`` unless there is no feed or another predictor holds the lease."""
+    """Forecasts from the tick stream for ``minutes`` unless there is no feed or another predictor is at work."""
     if get_settings().feed == "none":
         return "no feed is followed: nothing to do"
     stop = threading.Event()
@@ -42,8 +42,11 @@ def run_predictions(minutes: float = 10.0) -> str:
     timer.daemon = True
     timer.start()
     with wiring.predictor(get_settings()) as predictor:
-        ran = predictor.run(stop, stand_by=False)
-        line = predictor.counts.line() if ran else "another predictor holds the lease: nothing to do"
+        if others := predictor.others():
+            line = f"at work: {', '.join(others)}; nothing to do"
+        else:
+            predictor.run(stop)
+            line = predictor.counts.line()
     timer.cancel()
     get_run_logger().info(line)
     return line

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from models.game import Snapshot
 from models.settlement import Outcome
-from services.store import StandingForecast
+from services.store import StandingForecast, StoredTick
 from services.ticks import Tick
 
 
@@ -26,26 +25,29 @@ class PredictCounts:
     settlements: int = 0
     waits: int = 0
     refused: int = 0
+    overtaken: int = 0
 
     def line(self) -> str:
         return (
-            f"{self.ticks} ticks ({self.skipped} overtaken), {self.forecasts} forecasts, {self.revisions} revisions,"
+            f"{self.ticks} ticks ({self.skipped} passed over), {self.forecasts} forecasts, {self.revisions} revisions,"
             f" {self.minutes} forecasts of other minutes ({self.passed} minutes passed without),"
             f" {self.missed} missed, {self.void} void, {self.settlements} settlements, {self.waits} waits for a server,"
-            f" {self.refused} refused"
+            f" {self.refused} refused, {self.overtaken} times another predictor was at the game"
         )
 
 
 @dataclass
 class GameState:
-    """What is known of a game: read from PostgreSQL when first met, then kept in step with it.
+    """What is known of a game: read from PostgreSQL when first met, and again when another predictor was at it.
+
+    ``head`` is its newest stored tick.
 
     ``standing`` holds the forecast of each minute looked for so far, None where there was none. ``minute`` is the
     newest that was due, ``trouble`` why the official forecast is owed, ``minute_trouble`` why no other was made,
     ``refused`` the pattern that the forecaster refuses, ``outcome`` the one that the forecasts are settled against.
     """
 
-    head: Snapshot | None
+    head: StoredTick | None
     disposition: str | None
     standing: dict[int, StandingForecast | None] = field(default_factory=dict)
     minute: int | None = None

@@ -1,7 +1,9 @@
 """From snapshots to forecasts and outcomes: the consumer of the tick stream.
 
 A poll is a snapshot, so of everything waiting in the stream only the newest state of each game matters: a predictor
-that was away reads to the stream's end before it acts. And a forecast is made only from a snapshot so young that the
+that was away reads to the stream's end before it acts. Any number of predictors share the stream; each tick goes to one
+of them, and what one writes of a game is refused by the database when another has stored a newer state: it reads the
+game again and judges anew. And a forecast is made only from a snapshot so young that the
 half cannot have ended since; an older one waits for the next. Every step may be repeated: a forecast is identified by
 game, minute and revision in PostgreSQL, and an entry is acknowledged only after its effects are committed. Forecasts
 of the minutes between are no such effect: nobody owes them, and an official forecast never waits behind more than one.
@@ -13,6 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,13 +27,13 @@ from flows import wiring
 from flows.announce import Announcer
 from flows.game_steps import GameSteps
 from flows.issue import ForecastIssuer
-from flows.lease import LeaseKeeper, holder_name
+from flows.lease import holder_name
 from flows.predict_state import GameState, PredictCounts, Work
 from flows.presence import Presence
 from models.succession import Verdict, supersedes
 from services.loop_metrics import PredictorMetrics, served
 from services.settings import get_settings
-from services.store import DatabaseUnavailable, RowRefused, Store, StoreError
+from services.store import DatabaseUnavailable, Overtaken, RowRefused, Store, StoredTick, StoreError
 from services.telemetry import configure_logging
 from services.ticks import Delivery, Tick, TicksUnavailable
 from services.trace_spans import exporting, note_span
@@ -38,8 +41,12 @@ from services.trace_spans import exporting, note_span
 log = structlog.get_logger("predictor")
 
 BATCH = 256
-CLAIM_EVERY_S = 2.0
 BETWEEN_S = 0.5
+# What a predictor has in hand it says every so often, and it is never silent for long: what nobody spoke of for this
+# long was left by one that died or hangs.
+HOLD_EVERY_S = 2.0
+SILENT_MS = 10_000
+FORGET_MS = 3_600_000
 
 
 class Stream(Protocol):
@@ -49,7 +56,11 @@ class Stream(Protocol):
 
     def claim_stale(self, consumer: str, *, min_idle_ms: int, count: int) -> Sequence[Delivery]: ...
 
-    def reread(self, consumer: str) -> None: ...
+    def hold(self, consumer: str, entry_ids: Sequence[str]) -> None: ...
+
+    def at_work(self, consumer: str, *, within_ms: int) -> Sequence[str]: ...
+
+    def forget(self, *, min_idle_ms: int) -> int: ...
 
     def ack(self, entry_ids: Sequence[str]) -> int: ...
 
@@ -67,39 +78,26 @@ class Predictor:
         stream: Stream,
         issuer: ForecastIssuer,
         announcer: Announcer,
-        lease: LeaseKeeper,
         *,
         consumer: str,
         speed: float = 1.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: PredictorMetrics | None = None,
     ) -> None:
-        self._store, self._stream, self._now = store, stream, now
-        self._lease, self._consumer = lease, consumer
+        self._store, self._stream, self._announcer, self._now = store, stream, announcer, now
+        self._consumer = consumer
         self._games: dict[str, GameState] = {}
         self._work: dict[str, Work] = {}
         self._minutes: dict[str, Tick] = {}
         self._arrived: list[Tick] = []
-        self._claimed_at = float("-inf")
+        self._held_at = float("-inf")
         self.counts = PredictCounts()
         self.metrics = metrics or PredictorMetrics()
         self._steps = GameSteps(store, issuer, announcer, self.counts, speed=speed, now=now)
 
-    def run(self, stop: threading.Event, *, stand_by: bool = True) -> bool:
-        """Handles ticks until ``stop``; waits out servers that are away, losing nothing.
-
-        While another predictor holds the lease, stands by or, told not to, returns False.
-        """
+    def run(self, stop: threading.Event) -> None:
+        """Handles ticks until ``stop``; waits out servers that are away, losing nothing."""
         while not stop.is_set():
-            if not self._lease.renew_if_due():
-                if not stand_by:
-                    return False
-                self._forget()
-                # Whoever holds the lease now works under the same name: what is left behind is read again afterwards.
-                self._work.clear()
-                self._stream.reread(self._consumer)
-                stop.wait(self._lease.retry_s)
-                continue
             try:
                 self.step(block_ms=200)
             except (TicksUnavailable, StoreError) as error:
@@ -110,8 +108,12 @@ class Predictor:
                 # Entries are not claimed again while the database is away: each claim counts towards the dead letter.
                 while not stop.wait(0.5) and not self._reachable():
                     self.counts.waits += 1
-        self._lease.give_back()
-        return True
+                    with suppress(TicksUnavailable):
+                        self._hold()
+
+    def others(self) -> list[str]:
+        """Predictors that are at work now, by name. Raises TicksUnavailable."""
+        return list(self._stream.at_work(self._consumer, within_ms=SILENT_MS))
 
     def _reachable(self) -> bool:
         try:
@@ -131,7 +133,7 @@ class Predictor:
         self._arrived.clear()
         self._steps.forget_trouble()
         for game_id, work in list(self._work.items()):
-            if self._handled(game_id, partial(self._handle, game_id, work)):
+            if self._handled(game_id, partial(self._handle, game_id, work), tries=3):
                 self._stream.ack(work.entries)
                 del self._work[game_id]
         self._between()
@@ -147,11 +149,20 @@ class Predictor:
         while batch:
             taken += self._owe(batch)
             batch = self._stream.consume(self._consumer, block_ms=0, count=BATCH)
-        if time.monotonic() - self._claimed_at > CLAIM_EVERY_S:
-            taken += self._owe(self._stream.claim_stale(self._consumer, min_idle_ms=2000, count=BATCH))
-            self._claimed_at = time.monotonic()
+        if self._hold():
+            taken += self._owe(self._stream.claim_stale(self._consumer, min_idle_ms=SILENT_MS, count=BATCH))
         self.counts.ticks += taken
         return taken
+
+    def _hold(self) -> bool:
+        """Says now and then that this process is at work, and on what; whether it did."""
+        if time.monotonic() - self._held_at < HOLD_EVERY_S:
+            return False
+        if self._held_at == float("-inf"):
+            self._stream.forget(min_idle_ms=FORGET_MS)
+        self._stream.hold(self._consumer, [entry for work in self._work.values() for entry in work.entries])
+        self._held_at = time.monotonic()
+        return True
 
     def _owe(self, deliveries: Sequence[Delivery]) -> int:
         taken_at = self._now()
@@ -165,7 +176,7 @@ class Predictor:
     def _between(self) -> None:
         """Forecasts of minutes that are not official, one game after the other until an official one falls due.
 
-        What a slow forecaster leaves over goes on with the next step, so that the lease is renewed in time.
+        What a slow forecaster leaves over goes on with the next step, so that new ticks are not kept waiting.
         """
         until = time.monotonic() + BETWEEN_S
         while self._minutes and time.monotonic() < until and not self._official_waits():
@@ -179,26 +190,37 @@ class Predictor:
         """Among what came since the step began: one that is owed for longer waits for something else."""
         return any(self._steps.official_waits(self._games.get(tick.game_id), tick.snapshot) for tick in self._arrived)
 
-    def _handled(self, game_id: str, act: Callable[[], bool | None]) -> bool:
-        """What ``act`` says; a game that breaks a rule of the tables is done with: trying again cannot help."""
-        try:
-            return act() is not False
-        except RowRefused as error:
-            self.counts.refused += 1
-            self.metrics.failed("row_refused")
-            self._games.pop(game_id, None)
-            log.error("game left aside until its next tick", game_id=game_id, error=str(error))
-            return True
+    def _handled(self, game_id: str, act: Callable[[], bool | None], tries: int = 1) -> bool:
+        """What ``act`` says; a game that breaks a rule of the tables is done with: trying again cannot help.
+
+        What another predictor has overtaken is read and judged anew, ``tries`` times in all, and then not done yet.
+        """
+        for _ in range(tries):
+            try:
+                return act() is not False
+            except Overtaken as error:
+                self.counts.overtaken += 1
+                self._drop(game_id)
+                log.debug("overtaken by another predictor", game_id=game_id, error=str(error))
+            except RowRefused as error:
+                self.counts.refused += 1
+                self.metrics.failed("row_refused")
+                self._games.pop(game_id, None)
+                log.error("game left aside until its next tick", game_id=game_id, error=str(error))
+                return True
+        return False
 
     def _handle(self, game_id: str, work: Work) -> bool:
         """Whether everything that the ticks call for is committed; what is owed stays in ``work``."""
-        game = self._games.get(game_id) or self._read(game_id, work.ticks[0])
+        game = self._known(game_id) or self._read(game_id, work.ticks[0])
         newest: Tick | None = None
         for tick in work.ticks:
-            verdict = supersedes(game.head, tick.snapshot)
+            head = game.head
+            before = head and head.snapshot
+            verdict = supersedes(before, tick.snapshot, later=head is None or tick.polled_at >= head.seen_at)
             if verdict in (Verdict.NEW, Verdict.CORRECTION):
-                self._store.record_tick(tick)
-                game.head, newest = tick.snapshot, tick
+                tick_id = self._store.advance(tick, after=head and head.tick_id)
+                game.head, newest = StoredTick(tick_id, tick.snapshot, tick.polled_at), tick
                 assert tick.taken_at is not None
                 note_span("queue", tick.trace, tick.queued_at, tick.taken_at, {"game_id": game_id}, kind="consumer")
             elif verdict is Verdict.SAME:
@@ -215,6 +237,18 @@ class Predictor:
             self._minutes.pop(game_id, None)
         return done
 
+    def _known(self, game_id: str) -> GameState | None:
+        """What is kept of a game, unless another predictor has stored a newer state of it."""
+        game = self._games.get(game_id)
+        if game is not None and self._store.newest_tick_id(game_id) != (game.head and game.head.tick_id):
+            self._drop(game_id)
+            return None
+        return game
+
+    def _drop(self, game_id: str) -> None:
+        self._games.pop(game_id, None)
+        self._announcer.forget(game_id)
+
     def _read(self, game_id: str, tick: Tick) -> GameState:
         self._store.upsert_schedule(
             game_id=game_id,
@@ -224,7 +258,7 @@ class Predictor:
             away=tick.snapshot.away,
             tip_at=tick.tip_at,
         )
-        game = GameState(self._store.latest_snapshot(game_id), self._store.disposition(game_id))
+        game = GameState(self._store.latest_tick(game_id), self._store.disposition(game_id))
         self._games[game_id] = game
         return game
 

@@ -8,7 +8,7 @@ from typing import Any
 from models.clock import OFFICIAL_MINUTE
 from models.game import Snapshot
 from models.settlement import outcome, settle
-from services.store import Actual, Outcome, StandingForecast, Store
+from services.store import Actual, Outcome, Overtaken, StandingForecast, Store
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,22 @@ class Seen:
         return data
 
 
-def settle_game(store: Store, snapshot: Snapshot, source: str = "feed") -> Seen:
-    """Records the outcome ``snapshot`` shows and settles the forecasts of every minute; repeating changes nothing."""
+def settle_game(store: Store, snapshot: Snapshot, tick_id: int, source: str = "feed") -> Seen:
+    """Records the outcome ``snapshot`` shows and settles the forecasts of every minute; repeating changes nothing.
+
+    Raises Overtaken when ``tick_id``, under which it is stored, is not the game's newest tick.
+    """
     result = outcome(snapshot)
     if result is None:
         return Seen(new=False)
     recorded = store.record_actual(
-        snapshot.game_id, result.margin, result.home, result.away, state=result.state.value, source=source
+        snapshot.game_id,
+        result.margin,
+        result.home,
+        result.away,
+        state=result.state.value,
+        source=source,
+        seen=tick_id,
     )
     settled = store.settle(snapshot.game_id)
     return Seen(
@@ -72,8 +81,11 @@ def settle_game(store: Store, snapshot: Snapshot, source: str = "feed") -> Seen:
 def settle_all(store: Store) -> dict[str, int]:
     """Settles every game whose newest snapshot is past the half: the reconciler that the schedule runs."""
     figures = {"games": 0, "outcomes": 0, "settlements": 0}
-    for snapshot in store.unsettled_snapshots():
-        seen = settle_game(store, snapshot)
+    for one in store.unsettled_ticks():
+        try:
+            seen = settle_game(store, one.snapshot, one.tick_id)
+        except Overtaken:
+            continue  # the live path has a newer state of it in hand
         figures["games"] += 1
         figures["outcomes"] += seen.new
         figures["settlements"] += seen.settled

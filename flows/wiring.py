@@ -64,7 +64,7 @@ def predictor(settings: Settings) -> Iterator[Predictor]:
     from services.client import ForecasterClient, RetryPolicy
     from services.loop_metrics import PredictorMetrics
 
-    holder, metrics = holder_name(), PredictorMetrics()
+    metrics = PredictorMetrics()
     with (
         store(settings) as opened,
         ForecasterClient(
@@ -80,9 +80,7 @@ def predictor(settings: Settings) -> Iterator[Predictor]:
             TickStream(settings.resolved_redis_url),
             ForecastIssuer(forecaster, opened, settings.alpha, brief=brief, metrics=metrics),
             Announcer(Broadcast(settings.resolved_redis_url), metrics=metrics),
-            LeaseKeeper(opened, "predictor", holder, lease_ttl_s(settings.speed)),
-            # One predictor at a time holds the lease: under one name, what the last one left is handed out again.
-            consumer="predictor",
+            consumer=holder_name(),
             speed=settings.speed,
             metrics=metrics,
         )

@@ -16,8 +16,8 @@ class Verdict(StrEnum):
     CORRECTION = "correction"
 
 
-def supersedes(previous: Snapshot | None, new: Snapshot) -> Verdict:
-    """Whether ``new`` should replace ``previous`` as the state of its game.
+def supersedes(previous: Snapshot | None, new: Snapshot, *, later: bool = True) -> Verdict:
+    """Whether ``new`` should replace ``previous`` as the state of its game. ``later``: not polled before that one.
 
     A stale cache shows an OLDER state: less game time, or the same with older edits. A correction takes plays or
     points back at the same or later game time with a newer edit. Only NEW and CORRECTION change the state.
@@ -32,9 +32,12 @@ def supersedes(previous: Snapshot | None, new: Snapshot) -> Verdict:
         # Broken off: the schedule's line has no plays to compare, and no older copy of it says postponed.
         return Verdict.NEW
     before, after = _progress(previous), _progress(new)
+    newer_edit = new.edited_at is not None and previous.edited_at is not None and new.edited_at > previous.edited_at
+    if not later and not newer_edit:
+        # Handled out of order. A poller whose clock is behind may call a new state earlier, but not its edit.
+        return Verdict.STALE
     if after > before:
         return Verdict.NEW
-    newer_edit = new.edited_at is not None and previous.edited_at is not None and new.edited_at > previous.edited_at
     if after == before:
         if newer_edit:
             return Verdict.CORRECTION

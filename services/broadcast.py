@@ -23,6 +23,18 @@ EVENT_TYPES: tuple[EventType, ...] = ("score", "pattern", "forecast", "settlemen
 FIRST_ID = "0-0"
 log = logging.getLogger(__name__)
 MAX_LENGTH = 20_000
+TOLD_S = 2 * 86_400
+# In one step, so that of several publishers one tells a version, and none an older one after it. An error of the server
+# (no room) is handed on as it is.
+PUBLISH_NEWER = """
+local told = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '-1')
+if tonumber(ARGV[2]) <= told then return false end
+local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 5))
+if type(id) == 'table' and id.err then return id end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+return id
+"""
 
 
 class BroadcastUnavailable(ConnectionError):
@@ -109,12 +121,24 @@ class Broadcast:
         self._redis: Any = connect(url)
         self.key = f"{prefix}:events"
         self._max_length = max_length
+        self._publish_newer = self._redis.register_script(PUBLISH_NEWER)
 
-    def publish(self, event: Event) -> str:
-        """Append an event; its id. Raises BroadcastUnavailable, EventError."""
+    def publish(self, event: Event, subject: str | None = None, version: int = 0) -> str | None:
+        """Append an event; its id.
+
+        With ``subject``, what the event tells of its game: None, and nothing appended, when this ``version`` of it or a
+        later one was published within two days, by whomever. Raises BroadcastUnavailable, EventError.
+        """
         fields = encode(event)
         try:
-            return str(self._redis.xadd(self.key, fields, maxlen=self._max_length, approximate=True))
+            if subject is None:
+                return str(self._redis.xadd(self.key, fields, maxlen=self._max_length, approximate=True))
+            flat = [part for pair in fields.items() for part in pair]
+            entry_id = self._publish_newer(
+                keys=[self.key, f"{self.key}:told:{event.game_id}"],
+                args=[subject, version, self._max_length, TOLD_S, *flat],
+            )
+            return None if entry_id is None else str(entry_id)
         except UNAVAILABLE as error:
             raise BroadcastUnavailable(f"event stream unavailable: {error}") from error
         except ResponseError as error:

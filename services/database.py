@@ -5,6 +5,7 @@ StoreError                 what the database would not or could not do
 +-- DatabaseNotReady       tables are missing or old: run the migrations
 +-- RowRefused             a row breaks a rule of its table; trying again cannot help
     +-- UnknownGame        the row names a game that is not in `games`
++-- Overtaken              a newer state of the game was stored meanwhile: read the game again and judge anew
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class RowRefused(StoreError, ValueError):
 
 class UnknownGame(RowRefused):
     """A row names a game that is not in ``games``."""
+
+
+class Overtaken(StoreError):
+    """What was to be stored rests on a state of the game that is not the newest any more; nothing was stored."""
 
 
 class DriverError(StoreError, ValueError):

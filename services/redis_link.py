@@ -27,8 +27,10 @@ UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError, OutOfMemoryError
 
 
 def cannot_write(error: ResponseError) -> bool:
-    """Whether the server refuses writes until a person helps it: its disk is full. redis-py has no class for that."""
-    return str(error).startswith("MISCONF")
+    """Whether the server refuses writes until it has room: its disk is full. redis-py has no class for that, nor for
+    what a script hands on, which older servers put behind the script's name."""
+    said = str(error)
+    return said.startswith("MISCONF") or any(f"-{code} " in said for code in ("MISCONF", "OOM", "READONLY"))
 
 
 def _options() -> dict[str, Any]:

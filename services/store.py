@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from services.database import (
     DatabaseNotReady,
     DatabaseUnavailable,
+    Overtaken,
     RowRefused,
     StoreError,
     UnknownGame,
@@ -40,7 +41,7 @@ from services.store_rows import (
     StandingForecast,
 )
 from services.store_shadows import Duel, ShadowStore, Unshadowed
-from services.store_ticks import TickStore
+from services.store_ticks import StoredTick, TickStore
 from services.store_upkeep import LeaseStore, Report, UpkeepStore
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "Night",
     "NightGame",
     "Outcome",
+    "Overtaken",
     "PredictionRow",
     "Promotion",
     "Report",
@@ -71,6 +73,7 @@ __all__ = [
     "StandingForecast",
     "Store",
     "StoreError",
+    "StoredTick",
     "UnknownGame",
     "Unshadowed",
     "UpsertCounts",

@@ -13,7 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from models.clock import OFFICIAL_MINUTE
 from services.database import RowRefused, transaction
 from services.schema import dispositions, predictions
+from services.store_games import lock_game
 from services.store_rows import ForecastResult, ForecastRow, Outcome, PredictionRow, StandingForecast
+from services.store_ticks import expect_newest
 
 FORECAST, MISSED, VOID = "forecast", "missed", "void"
 
@@ -91,13 +93,16 @@ class ForecastStore:
             found = connection.execute(query).mappings().one_or_none()
         return None if found is None else PredictionRow.from_json(dict(found))
 
-    def record_forecast(self, prediction: PredictionRow | Mapping[str, Any], forecast: ForecastRow) -> ForecastResult:
+    def record_forecast(
+        self, prediction: PredictionRow | Mapping[str, Any], forecast: ForecastRow, *, seen: int | None = None
+    ) -> ForecastResult:
         """Store a prediction and make it the champion's forecast of its game and minute, in one transaction.
 
         The official one makes the game's disposition ``forecast`` unless it is already ``missed`` or ``void``: then
         only the prediction is stored and the result says refused. Forecasts of the other minutes decide nothing, and
         are refused too once the game's outcome is known. Any number of callers may race: one row per (game, minute,
-        revision) results, and everybody is told the one that stands. Raises UnknownGame, RowRefused.
+        revision) results, and everybody is told the one that stands. ``seen`` is the id of the tick that calls
+        for it: raises Overtaken when a newer one was stored. Raises UnknownGame, RowRefused.
         """
         prediction = prediction if isinstance(prediction, PredictionRow) else PredictionRow.from_json(prediction)
         if prediction.game_id != forecast.game_id or prediction.minute != forecast.minute:
@@ -106,6 +111,9 @@ class ForecastStore:
                 f"of {prediction.game_id} minute {prediction.minute}"
             )
         with transaction(self.engine) as connection:
+            if seen is not None:
+                lock_game(connection, forecast.game_id)
+                expect_newest(connection, forecast.game_id, seen)
             if forecast.official:
                 reason = f"official forecast at minute {forecast.minute}"
                 decided: str | None = _decide(connection, forecast.game_id, FORECAST, reason)

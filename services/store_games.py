@@ -9,10 +9,10 @@ from datetime import date, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
 
 from models.history import POSSESSION_COLUMNS, Result
-from services.database import RowRefused, transaction
+from services.database import RowRefused, UnknownGame, transaction
 from services.game_rows import MINUTES, GameRow, UpsertCounts, season_of
 from services.schema import games
 
@@ -207,6 +207,14 @@ _RENAMED = {
     "home_final": "home_score_final",
     "away_final": "away_score_final",
 }
+
+
+def lock_game(connection: Connection, game_id: str) -> None:
+    """Hold the game's row until the transaction ends: what is written of one game under it is written one after the
+    other. Raises UnknownGame."""
+    query = select(games.c.game_id).where(games.c.game_id == game_id).with_for_update(key_share=True)
+    if connection.execute(query).one_or_none() is None:
+        raise UnknownGame(f"unknown game {game_id!r}: load it into `games` first")
 
 
 def _game(values: Mapping[str, Any]) -> GameRow:

@@ -6,15 +6,17 @@ from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Row, select, text
+from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.dialects.postgresql import insert
 
 from models.clock import OFFICIAL_MINUTE
 from models.settlement import OutcomeState, settle
-from services.database import RowRefused, UnknownGame, transaction
-from services.schema import actuals, games, settlements
+from services.database import RowRefused, transaction
+from services.schema import actuals, settlements
 from services.store_alarms import lock_alarms, move_alarms
+from services.store_games import lock_game
 from services.store_rows import Actual, ActualResult, Outcome, Settlement
+from services.store_ticks import expect_newest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,16 +78,20 @@ class OutcomeStore:
         *,
         state: str = "final",
         source: str,
+        seen: int | None = None,
         refuse_conflict: bool = False,
     ) -> ActualResult:
         """Store the halftime margin; a revision is appended only when the value or the state changes.
 
         Provisional news of a game whose outcome is final is left aside: it is an older snapshot handled again.
+        ``seen`` is the id of the tick that shows the outcome: raises Overtaken when a newer one was stored.
         With ``refuse_conflict`` another value than a final one raises ConflictingActual instead of a revision.
         Raises UnknownGame, RowRefused.
         """
         with transaction(self.engine) as connection:
-            _lock(connection, game_id)
+            lock_game(connection, game_id)
+            if seen is not None:
+                expect_newest(connection, game_id, seen)
             standing = _standing(connection, game_id)
             if standing is not None:
                 same = (margin, home_24, away_24) == (standing.margin, standing.home_24, standing.away_24)
@@ -129,7 +135,7 @@ class OutcomeStore:
         and the newest settlement stands. Empty when there is no outcome yet or nothing new. Raises UnknownGame.
         """
         with transaction(self.engine) as connection:
-            _lock(connection, game_id)
+            lock_game(connection, game_id)
             actual = _standing(connection, game_id)
             if actual is None:
                 return []
@@ -165,13 +171,6 @@ class OutcomeStore:
         with transaction(self.engine) as connection:
             result = connection.execute(_SETTLED, values)
             return pd.DataFrame(result.all(), columns=list(result.keys()))
-
-
-def _lock(connection: Connection, game_id: str) -> None:
-    """Hold the game's row until the transaction ends: outcomes of one game are written one after the other."""
-    query = select(games.c.game_id).where(games.c.game_id == game_id).with_for_update(key_share=True)
-    if connection.execute(query).one_or_none() is None:
-        raise UnknownGame(f"unknown game {game_id!r}: load it into `games` first")
 
 
 def _settled(row: Row[Any], actual: Actual) -> dict[str, Any]:

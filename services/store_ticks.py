@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from models.game import Snapshot
-from services.database import transaction
+from services.database import Overtaken, transaction
+from services.store_games import lock_game
 
 
 class TickLike(Protocol):
@@ -21,6 +22,17 @@ class TickLike(Protocol):
     def polled_at(self) -> datetime: ...
 
 
+class StoredTick(NamedTuple):
+    """A snapshot as ``ticks`` holds it; ``seen_at`` is the first poll that showed it, aware UTC.
+
+    Of one game, the newest has the highest id, also when a state came back.
+    """
+
+    tick_id: int
+    snapshot: Snapshot
+    seen_at: datetime
+
+
 # A state that comes back (a correction taken back) becomes the newest again, first seen when it was.
 _INSERT = text(
     """
@@ -28,14 +40,15 @@ _INSERT = text(
     VALUES (:game_id, :digest, :event_at, :seen_at, :status, :period, :elapsed_s, :home_score, :away_score,
             CAST(:snapshot AS jsonb))
     ON CONFLICT (game_id, digest) DO UPDATE SET id = DEFAULT, snapshot = excluded.snapshot
-    RETURNING (xmax = 0) AS inserted
+    RETURNING id, (xmax = 0) AS inserted
     """
 )
 # The text form keeps every digit, so the snapshot read back is equal to the one written.
-_LATEST = text("SELECT snapshot::text FROM ticks WHERE game_id = :game_id ORDER BY id DESC LIMIT 1")
+_LATEST = text("SELECT id, snapshot::text, seen_at FROM ticks WHERE game_id = :game_id ORDER BY id DESC LIMIT 1")
+_NEWEST = text("SELECT max(id) FROM ticks WHERE game_id = :game_id")
 _UNSETTLED = text(
     """
-    SELECT DISTINCT ON (t.game_id) t.snapshot::text
+    SELECT DISTINCT ON (t.game_id) t.id, t.snapshot::text, t.seen_at
     FROM ticks t LEFT JOIN standing_actuals a ON a.game_id = t.game_id
     WHERE a.state IS DISTINCT FROM 'final' AND (t.elapsed_s >= 1440 OR t.status = 'final')
     ORDER BY t.game_id, t.id DESC
@@ -53,35 +66,75 @@ class TickStore:
 
         Raises UnknownGame.
         """
-        snapshot = tick.snapshot
-        home, away = snapshot.score
-        values = {
-            "game_id": snapshot.game_id,
-            "digest": snapshot.digest,
-            "event_at": snapshot.event_at,
-            "seen_at": tick.polled_at,
-            "status": snapshot.status.value,
-            "period": snapshot.period,
-            "elapsed_s": snapshot.t,
-            "home_score": home,
-            "away_score": away,
-            "snapshot": snapshot.to_json(),
-        }
         with transaction(self.engine) as connection:
-            return bool(connection.execute(_INSERT, values).scalar_one())
+            return bool(connection.execute(_INSERT, _values(tick)).one().inserted)
+
+    def advance(self, tick: TickLike, *, after: int | None) -> int:
+        """Store a snapshot as the newest, if ``after`` (None: none) is the newest tick now; its tick id.
+
+        So what was judged against one state is stored behind that state alone, however many judge at once.
+        Raises Overtaken, UnknownGame.
+        """
+        with transaction(self.engine) as connection:
+            lock_game(connection, tick.snapshot.game_id)
+            expect_newest(connection, tick.snapshot.game_id, after)
+            return int(connection.execute(_INSERT, _values(tick)).one().id)
+
+    def latest_tick(self, game_id: str) -> StoredTick | None:
+        """The tick stored last, or None before the first."""
+        with transaction(self.engine) as connection:
+            found = connection.execute(_LATEST, {"game_id": game_id}).one_or_none()
+        return None if found is None else _stored(found)
+
+    def newest_tick_id(self, game_id: str) -> int | None:
+        """The id of the tick stored last, or None before the first: whether what is known of a game is its state."""
+        with transaction(self.engine) as connection:
+            return _newest(connection, game_id)
 
     def latest_snapshot(self, game_id: str) -> Snapshot | None:
         """The snapshot stored last, or None before the first."""
-        with transaction(self.engine) as connection:
-            found = connection.execute(_LATEST, {"game_id": game_id}).scalar_one_or_none()
-        return None if found is None else Snapshot.from_json(found)
+        found = self.latest_tick(game_id)
+        return None if found is None else found.snapshot
 
-    def unsettled_snapshots(self) -> list[Snapshot]:
-        """The newest snapshot of every game past its half whose outcome is not final yet, by game id."""
+    def unsettled_ticks(self) -> list[StoredTick]:
+        """The newest tick of every game past its half whose outcome is not final yet, by game id."""
         with transaction(self.engine) as connection:
-            return [Snapshot.from_json(found) for found in connection.execute(_UNSETTLED).scalars()]
+            return [_stored(found) for found in connection.execute(_UNSETTLED)]
 
     def prune_ticks(self, before: datetime) -> int:
         """Delete snapshots seen before ``before``; how many. Forecasts keep their own patterns."""
         with transaction(self.engine) as connection:
             return connection.execute(text("DELETE FROM ticks WHERE seen_at < :before"), {"before": before}).rowcount
+
+
+def expect_newest(connection: Connection, game_id: str, tick_id: int | None) -> None:
+    """For a transaction that holds the game's row. Raises Overtaken unless the game's newest tick is ``tick_id``."""
+    newest = _newest(connection, game_id)
+    if newest != tick_id:
+        raise Overtaken(f"game {game_id}: tick {newest} is the newest now, not {tick_id}; read it and judge anew")
+
+
+def _newest(connection: Connection, game_id: str) -> int | None:
+    found = connection.execute(_NEWEST, {"game_id": game_id}).scalar_one()
+    return None if found is None else int(found)
+
+
+def _stored(row: Row[Any]) -> StoredTick:
+    return StoredTick(int(row.id), Snapshot.from_json(row.snapshot), row.seen_at)
+
+
+def _values(tick: TickLike) -> dict[str, Any]:
+    snapshot = tick.snapshot
+    home, away = snapshot.score
+    return {
+        "game_id": snapshot.game_id,
+        "digest": snapshot.digest,
+        "event_at": snapshot.event_at,
+        "seen_at": tick.polled_at,
+        "status": snapshot.status.value,
+        "period": snapshot.period,
+        "elapsed_s": snapshot.t,
+        "home_score": home,
+        "away_score": away,
+        "snapshot": snapshot.to_json(),
+    }

@@ -25,6 +25,7 @@ Entry = tuple[str, dict[str, str]]
 MAX_LENGTH = 10_000
 MAX_DEAD = 1_000
 MAX_DELIVERIES = 5
+BEHIND_ALL = f"{2**64 - 2}-0"  # an id above every entry's; the one above all means ">" to the server
 
 
 class TickStream:
@@ -65,18 +66,19 @@ class TickStream:
             self._behind[consumer] = left[-1][0] if left else None
             if left:
                 return self._counted(self._whole(left))
-        new = self._whole(self._read(consumer, ">", count, block_ms))
+        try:
+            new = self._whole(self._read(consumer, ">", count, block_ms))
+        except TicksUnavailable:
+            # The answer may be what was lost: the server then holds entries as ours that we never saw.
+            del self._behind[consumer]
+            raise
         return self._readable([(entry_id, fields, 1) for entry_id, fields in new])
-
-    def reread(self, consumer: str) -> None:
-        """Hand out again, at the next calls, what was handed to this name before: another process may have had it."""
-        self._behind.pop(consumer, None)
 
     def claim_stale(self, consumer: str, *, min_idle_ms: int = 30_000, count: int = 100) -> list[Delivery]:
         """Take over what other consumers were handed at least ``min_idle_ms`` ago and never acknowledged.
 
         Entries handed out too often are put to the dead letters instead. A consumer's own entries are not stale: it
-        still works on them, or waits for a server. Raises TicksUnavailable.
+        still works on them, or waits for a server; ``hold`` tells the others so. Raises TicksUnavailable.
         """
         pending = self._call(
             lambda: self._redis.xpending_range(
@@ -95,10 +97,27 @@ class TickStream:
         return self._counted(taken)
 
     def hold(self, consumer: str, entry_ids: Sequence[str]) -> None:
-        """Say that ``consumer`` still works on these entries, so that nobody claims them. Raises TicksUnavailable."""
+        """Say that ``consumer`` is at work, and still on these entries, so that nobody claims them.
+
+        Raises TicksUnavailable.
+        """
+        # Waiting for new entries is no sign of life to every release of Redis; looking through one's own always is.
+        self._read(consumer, BEHIND_ALL, 1, 0)
         if entry_ids:
             ids = list(entry_ids)
             self._call(lambda: self._redis.xclaim(self.key, self._group, consumer, 0, ids, justid=True))
+
+    def at_work(self, consumer: str, *, within_ms: int) -> list[str]:
+        """Other consumers that said so, or got ticks, within that time, by name. Raises TicksUnavailable."""
+        return sorted(name for name, idle, _ in self._consumers() if name != consumer and idle <= within_ms)
+
+    def forget(self, *, min_idle_ms: int) -> int:
+        """Take the names of consumers that were silent for so long, and have nothing outstanding, off the group: each
+        process has a name of its own. How many. Raises TicksUnavailable."""
+        gone = [name for name, idle, pending in self._consumers() if idle >= min_idle_ms and not pending]
+        for name in gone:
+            self._call(partial(self._redis.xgroup_delconsumer, self.key, self._group, name))
+        return len(gone)
 
     def ack(self, entry_ids: Sequence[str]) -> int:
         """Acknowledge entries whose effects are committed; how many were outstanding. Raises TicksUnavailable."""
@@ -125,6 +144,11 @@ class TickStream:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+    def _consumers(self) -> list[tuple[str, int, int]]:
+        """Name, milliseconds of silence and outstanding entries of each."""
+        found = self._call(lambda: self._redis.xinfo_consumers(self.key, self._group))
+        return [(str(one["name"]), int(one["idle"]), int(one["pending"])) for one in found]
 
     def _read(self, consumer: str, after: str, count: int, block_ms: int) -> list[tuple[str, dict[str, str] | None]]:
         reply = self._call(
@@ -177,7 +201,7 @@ class TickStream:
             try:
                 return act()
             except ResponseError as error:
-                if "NOGROUP" not in str(error):
+                if "NOGROUP" not in str(error) and "no such key" not in str(error):
                     raise
             self._make_group()
             return act()

@@ -33,6 +33,7 @@ class MemoryTickStream:
         self._waiting: list[str] = []
         self._pending: dict[str, _Pending] = {}
         self._dead: list[DeadLetter] = []
+        self._heard_s: dict[str, float] = {}
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
 
@@ -61,12 +62,6 @@ class MemoryTickStream:
             taken, self._waiting = self._waiting[:count], self._waiting[count:]
             return self._hand_out(consumer, taken)
 
-    def reread(self, consumer: str) -> None:
-        """Hand out again, at the next call, what was handed to this name before and is not acknowledged."""
-        with self._changed:
-            again = [entry_id for entry_id, pending in self._pending.items() if pending.consumer == consumer]
-            self._waiting = [*again, *(entry_id for entry_id in self._waiting if entry_id not in again)]
-
     def claim_stale(self, consumer: str, *, min_idle_ms: int = 30_000, count: int = 100) -> list[Delivery]:
         """Take over what other consumers were handed at least ``min_idle_ms`` ago and never acknowledged."""
         with self._changed:
@@ -79,12 +74,29 @@ class MemoryTickStream:
             return self._hand_out(consumer, stale[:count])
 
     def hold(self, consumer: str, entry_ids: Sequence[str]) -> None:
-        """Say that ``consumer`` still works on these entries, so that nobody claims them."""
+        """Say that ``consumer`` is at work, and still on these entries, so that nobody claims them."""
         with self._changed:
+            self._heard_s[consumer] = time.monotonic()
             for entry_id in entry_ids:
                 if entry_id in self._pending:
                     self._pending[entry_id].consumer = consumer
                     self._pending[entry_id].handed_s = time.monotonic()
+
+    def at_work(self, consumer: str, *, within_ms: int) -> list[str]:
+        """Other consumers that said so, or got ticks, within that time, by name."""
+        with self._changed:
+            since = time.monotonic() - within_ms / 1000
+            return sorted(name for name, heard in self._heard_s.items() if name != consumer and heard >= since)
+
+    def forget(self, *, min_idle_ms: int) -> int:
+        """Forget consumers that were silent for so long and have nothing outstanding; how many."""
+        with self._changed:
+            before = time.monotonic() - min_idle_ms / 1000
+            busy = {pending.consumer for pending in self._pending.values()}
+            gone = [name for name, heard in self._heard_s.items() if heard <= before and name not in busy]
+            for name in gone:
+                del self._heard_s[name]
+            return len(gone)
 
     def ack(self, entry_ids: Sequence[str]) -> int:
         """Acknowledge entries whose effects are committed; how many were outstanding."""
@@ -120,6 +132,7 @@ class MemoryTickStream:
                 self._give_up(entry_id, fields, reason, deliveries - 1)
                 continue
             self._pending[entry_id] = _Pending(consumer, time.monotonic(), deliveries)
+            self._heard_s[consumer] = time.monotonic()
             try:
                 out.append(Delivery(entry_id, decode(fields), deliveries))
             except TickError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from infra.redis import RedisServer
 from services.broadcast import FIRST_ID, AsyncBroadcast, Broadcast, BroadcastUnavailable, Event, EventError
 from tests.support.servers import free_port
 
@@ -57,6 +58,40 @@ async def test_a_waiting_reader_wakes_up(broadcast: Broadcast, redis_url: str, r
     assert [one.id for one in (await waiting).events] == [entry]
     assert await reader.latest_id() == entry
     await reader.close()
+
+
+def test_of_one_subject_each_version_is_published_once_and_none_after_a_later_one(
+    broadcast: Broadcast, redis_url: str, redis_prefix: str
+) -> None:
+    another = Broadcast(redis_url, redis_prefix)
+    assert broadcast.publish(event(1), "score", 5) is not None
+    assert another.publish(event(2), "score", 5) is None
+    assert another.publish(event(3), "score", 4) is None
+    assert another.publish(event(4), "score", 6) is not None
+    assert broadcast.publish(event(5), "pattern", 5) is not None, "another subject"
+    assert broadcast.publish(event(6, game_id="0022200782"), "score", 1) is not None, "another game"
+    assert broadcast.publish(event(7)) is not None, "without a subject nothing is compared"
+    assert [one.data["home"] for one in broadcast.read_after(FIRST_ID).events] == [1, 4, 5, 6, 7]
+    assert [one.at for one in broadcast.read_after(FIRST_ID).events] == [NOON] * 5
+
+
+def test_what_was_told_is_remembered_for_two_days(broadcast: Broadcast, redis_url: str) -> None:
+    broadcast.publish(event(), "score", 1_770_000_000_000_000)
+    assert broadcast.publish(event(), "score", 1_770_000_000_000_001) is not None, "microseconds are told apart"
+    client = redis.Redis.from_url(redis_url)
+    assert 0 < client.ttl(f"{broadcast.key}:told:0022200781") <= 2 * 86_400
+
+
+def test_an_event_for_which_there_is_no_room_was_not_told(broadcast: Broadcast, redis_server: RedisServer) -> None:
+    control = redis.Redis.from_url(redis_server.url)
+    broadcast.publish(event(1), "score", 1)
+    control.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(BroadcastUnavailable):
+            broadcast.publish(event(2), "score", 2)
+    finally:
+        control.config_set("maxmemory", "256mb")
+    assert broadcast.publish(event(2), "score", 2) is not None
 
 
 async def test_a_reader_that_was_away_too_long_is_told(redis_url: str, redis_prefix: str) -> None:
@@ -112,7 +147,8 @@ async def test_an_entry_that_cannot_be_read_holds_nothing_up(
 async def test_a_server_that_is_away_is_a_named_error() -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     broadcast, reader = Broadcast(url), AsyncBroadcast(url)
-    for act in (lambda: broadcast.publish(event()), lambda: broadcast.read_after(FIRST_ID), broadcast.latest_id):
+    publish = (lambda: broadcast.publish(event()), lambda: broadcast.publish(event(), "score", 1))
+    for act in (*publish, lambda: broadcast.read_after(FIRST_ID), broadcast.latest_id):
         with pytest.raises(BroadcastUnavailable):
             act()
     for wait in (reader.read_after(FIRST_ID), reader.latest_id(), reader.has_gap(FIRST_ID)):

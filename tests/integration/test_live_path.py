@@ -249,18 +249,6 @@ def test_a_tick_recorded_twice_is_one_row_and_statuses_are_kept(rig: Rig, store:
     assert {row[0] for row in rows(store, "SELECT DISTINCT status FROM ticks")} <= {status.value for status in Status}
 
 
-def test_what_another_process_of_the_same_name_left_is_read_again_when_the_lease_comes_back(store: Store) -> None:
-    rig = Rig(store)
-    rig.play(300)
-    rig.poll(predict=False)
-    left = rig.stream.consume("predictor", block_ms=0, count=10)
-    assert left
-    rig.stream.reread("predictor")
-    rig.predictor.step(block_ms=0)
-    assert rig.stream.backlog() == 0
-    rig.close()
-
-
 def test_one_trace_goes_from_the_poll_to_the_row_and_the_broadcast(rig: Rig, store: Store) -> None:
     rig.play(until_s=rig.half_s() - 60.0)
     made = rows(store, "SELECT game_id, minute, revision, trace_id FROM forecasts ORDER BY id")

@@ -80,15 +80,15 @@ def test_old_ticks_can_be_pruned(known: Store) -> None:
 
 def test_games_past_the_half_wait_to_be_settled_until_their_outcome_is_final(known: Store) -> None:
     known.record_tick(Seen(snapshot(t=600.0, period=1)))
-    assert known.unsettled_snapshots() == []
+    assert known.unsettled_ticks() == []
     known.record_tick(Seen(snapshot()))
-    assert known.unsettled_snapshots() == []
+    assert known.unsettled_ticks() == []
     known.record_tick(Seen(snapshot(t=1440.0)))
-    assert known.unsettled_snapshots() == [snapshot(t=1440.0)]
+    assert [one.snapshot for one in known.unsettled_ticks()] == [snapshot(t=1440.0)]
     known.record_actual(GAME, 3, state="provisional", source="feed")
-    assert known.unsettled_snapshots() == [snapshot(t=1440.0)]
+    assert [one.snapshot for one in known.unsettled_ticks()] == [snapshot(t=1440.0)]
     known.record_actual(GAME, 3, state="final", source="feed")
-    assert known.unsettled_snapshots() == []
+    assert known.unsettled_ticks() == []
 
 
 def test_an_outcome_gets_a_revision_only_when_something_changes(known: Store) -> None:

@@ -130,17 +130,19 @@ def test_a_consumer_never_claims_its_own_entries(stream: Stream) -> None:
     assert stream.dead_letters() == []
 
 
-def test_a_consumer_that_asks_reads_again_what_its_name_was_handed(stream: Stream) -> None:
-    stream.publish(tick(1))
-    [first] = stream.consume("a", block_ms=0)
-    stream.publish(tick(2))
-    assert len(stream.consume("a", block_ms=0)) == 1
-    stream.reread("a")
-    again = [*stream.consume("a", block_ms=0), *stream.consume("a", block_ms=0)]
-    assert [delivery.tick.snapshot for delivery in again] == [tick(1).snapshot, tick(2).snapshot]
-    assert again[0].entry_id == first.entry_id
-    assert stream.ack([delivery.entry_id for delivery in again]) == 2
-    assert stream.consume("a", block_ms=0) == []
+def test_who_said_so_is_at_work_and_who_was_silent_is_forgotten_unless_something_is_outstanding(stream: Stream) -> None:
+    assert stream.at_work("a", within_ms=60_000) == []
+    stream.publish(tick())
+    assert len(stream.consume("holds", block_ms=0)) == 1
+    for name in ("a", "b"):
+        stream.hold(name, [])
+    assert stream.at_work("a", within_ms=60_000) == ["b", "holds"]
+    time.sleep(0.5)
+    stream.hold("a", [])
+    assert stream.at_work("b", within_ms=400) == ["a"]
+    assert stream.forget(min_idle_ms=400) == 1
+    assert stream.at_work("a", within_ms=60_000) == ["holds"]
+    assert stream.backlog() == 1
 
 
 def test_held_entries_are_not_stale(stream: Stream) -> None:
@@ -260,7 +262,9 @@ def test_a_server_that_is_away_is_a_named_error() -> None:
     stream = TickStream(f"redis://127.0.0.1:{free_port()}/0")
     for act in (
         lambda: stream.publish(tick()), lambda: stream.consume("a", block_ms=0), lambda: stream.claim_stale("a"),
-        lambda: stream.ack(["1-1"]), stream.backlog, stream.length, stream.dead_letters,
+        lambda: stream.ack(["1-1"]), lambda: stream.hold("a", []),
+        lambda: stream.at_work("a", within_ms=1), lambda: stream.forget(min_idle_ms=1),
+        stream.backlog, stream.length, stream.dead_letters,
     ):  # fmt: skip
         with pytest.raises(TicksUnavailable, match="try again"):
             act()

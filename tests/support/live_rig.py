@@ -21,7 +21,6 @@ from flows.lease import LeaseKeeper
 from flows.poller import Poller
 from flows.predictor import Predictor
 from services.answer import Prediction
-from services.broadcast import Event
 from services.client import ForecasterUnavailable
 from services.feed import FeedClient
 from services.replay_app import LIVE_DATA, create_app
@@ -29,8 +28,10 @@ from services.replay_night import Night
 from services.replay_rules import parse_rules
 from services.replay_sources import simulated_slate
 from services.store import Store
+from services.ticks import TickStream
 from services.ticks_memory import MemoryTickStream
 from tests.support.small_model import small_ensemble
+from tests.support.told import Told
 
 NIGHT = date(2023, 2, 3)
 
@@ -55,24 +56,18 @@ class FakeForecaster:
         return answer(self.model, request, request_id=request_id, prediction_id=prediction_id, now=datetime.now(UTC))
 
 
-@dataclass
-class Told:
-    """Remembers what was broadcast."""
-
-    events: list[Event] = field(default_factory=list)
-
-    def publish(self, event: Event) -> str:
-        self.events.append(event)
-        return f"{len(self.events)}-0"
-
-    def of(self, kind: str, game_id: str | None = None) -> list[Event]:
-        return [event for event in self.events if event.type == kind and game_id in (None, event.game_id)]
-
-
 class Rig:
     """One night. ``games`` limits the slate to its first games; ``rules`` is how the feed misbehaves."""
 
-    def __init__(self, store: Store, *, games: int = 2, rules: str = "", night: Night | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        games: int = 2,
+        rules: str = "",
+        night: Night | None = None,
+        stream: TickStream | MemoryTickStream | None = None,
+    ) -> None:
         self.now_s = 0.0
         if night is None:
             slate = simulated_slate(league_date=NIGHT)
@@ -81,7 +76,7 @@ class Rig:
             night = Night(slate, 1.0, parse_rules(rules), monotonic=lambda: self.now_s)
         self.night = night
         self.store = store
-        self.stream = MemoryTickStream()
+        self.stream = stream or MemoryTickStream()
         self.forecaster = FakeForecaster()
         self.told = Told()
         self.loop = asyncio.new_event_loop()
@@ -97,15 +92,14 @@ class Rig:
         lease = LeaseKeeper(self.store, "poller", "test:1")
         return Poller(self.feed, self.stream, lease, interval_s=5.0, source=self.night.slate.source)
 
-    def new_predictor(self) -> Predictor:
-        """A predictor that remembers nothing, as after a kill."""
+    def new_predictor(self, consumer: str = "test:1") -> Predictor:
+        """A predictor that remembers nothing, as after a kill or beside another."""
         return Predictor(
             self.store,
             self.stream,
             ForecastIssuer(self.forecaster, self.store, 0.1),
             Announcer(self.told),
-            LeaseKeeper(self.store, "predictor", "test:1"),
-            consumer="predictor",
+            consumer=consumer,
         )
 
     @property

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
 from flows.announce import Announcer
 from flows.issue import ForecastIssuer
-from flows.lease import LeaseKeeper
 from flows.predictor import Predictor
 from models.game import Play, Snapshot, Status
-from services.broadcast import Event
 from services.database import RowRefused
-from services.store import Outcome, StandingForecast, Store
+from services.store import Outcome, Overtaken, StandingForecast, Store, StoredTick
 from services.store_rows import Actual, ActualResult
 from services.ticks import Tick
 from services.ticks_memory import MemoryTickStream
 from tests.support.rows import prediction_row
+from tests.support.told import Told
 
 GAME, OTHER, THIRD = "0022200785", "0022200786", "0022200787"
 NIGHT = date(2023, 2, 3)
@@ -42,7 +41,7 @@ class FakeStore:
     """Keeps what a test asks about; ``refuse`` is raised for the ticks of that game."""
 
     def __init__(self) -> None:
-        self.heads: dict[str, Snapshot] = {}
+        self.heads: dict[str, StoredTick] = {}
         self.forecasts: dict[tuple[str, int, int], StandingForecast] = {}
         self.decided: dict[str, str] = {}
         self.refuse: dict[str, Exception] = {}
@@ -53,8 +52,12 @@ class FakeStore:
     def upsert_schedule(self, **_: object) -> None:
         """Known."""
 
-    def latest_snapshot(self, game_id: str) -> Snapshot | None:
+    def latest_tick(self, game_id: str) -> StoredTick | None:
         return self.heads.get(game_id)
+
+    def newest_tick_id(self, game_id: str) -> int | None:
+        head = self.heads.get(game_id)
+        return head and head.tick_id
 
     def disposition(self, game_id: str) -> str | None:
         return self.decided.get(game_id)
@@ -63,11 +66,16 @@ class FakeStore:
         made = [each for (game, at, _), each in self.forecasts.items() if (game, at) == (game_id, minute)]
         return max(made, key=lambda each: each.revision, default=None)
 
-    def record_tick(self, one: Tick) -> bool:
+    def advance(self, one: Tick, *, after: int | None) -> int:
         if one.game_id in self.refuse:
             raise self.refuse[one.game_id]
-        self.heads[one.game_id] = one.snapshot
-        return True
+        self.expect_newest(one.game_id, after)
+        self.heads[one.game_id] = StoredTick((after or 0) + 1, one.snapshot, one.polled_at)
+        return self.heads[one.game_id].tick_id
+
+    def expect_newest(self, game_id: str, tick_id: int | None) -> None:
+        if tick_id != self.newest_tick_id(game_id):
+            raise Overtaken(game_id)
 
     def record_disposition(self, game_id: str, disposition: str, reason: str) -> str:
         if len(reason) > 500:
@@ -75,18 +83,13 @@ class FakeStore:
         return self.decided.setdefault(game_id, disposition)
 
     def record_actual(
-        self, game_id: str, margin: int, home: int, away: int, *, state: str, source: str
+        self, game_id: str, margin: int, home: int, away: int, *, state: str, source: str, seen: int
     ) -> ActualResult:
+        self.expect_newest(game_id, seen)
         return ActualResult(Outcome.ALREADY, Actual(1, game_id, 0, margin, home, away, state, source, AT))
 
     def settle(self, game_id: str) -> list[object]:
         return []
-
-    def acquire_lease(self, name: str, holder: str, ttl_s: float) -> int | None:
-        return 1
-
-    def release_lease(self, name: str, holder: str) -> bool:
-        return True
 
 
 @dataclass
@@ -99,7 +102,9 @@ class FakeIssuer:
     broken: Exception | None = None
     during: Callable[[], None] | None = None
 
-    def issue(self, one: Tick, pattern: tuple[int, ...], *, minute: int, revision: int) -> StandingForecast | None:
+    def issue(
+        self, one: Tick, pattern: tuple[int, ...], *, minute: int, revision: int, seen: int
+    ) -> StandingForecast | None:
         key = (one.game_id, minute, revision)
         self.minutes.append(key)
         if minute == 18:
@@ -108,28 +113,17 @@ class FakeIssuer:
             self.during()
         if self.broken is not None:
             raise self.broken
+        self.store.expect_newest(one.game_id, seen)
         if minute == 18:
             self.store.decided.setdefault(one.game_id, "forecast")
         assert len(pattern) == minute
-        assert key not in self.store.forecasts
+        if key in self.store.forecasts:
+            return self.store.forecasts[key]
         made = prediction_row(one.game_id, minute=minute, pattern=tuple(map(float, pattern)))
-        forecast = StandingForecast(1, *key, one.digest, 0, one.polled_at, None, AT, AT, made)
+        committed_at = AT + timedelta(seconds=len(self.store.forecasts))
+        forecast = StandingForecast(1, *key, one.digest, 0, one.polled_at, None, AT, committed_at, made)
         self.store.forecasts[key] = forecast
         return forecast
-
-
-class Listener:
-    """Remembers what it was told; ``broken`` is raised instead."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.broken: Exception | None = None
-
-    def publish(self, event: Event) -> str:
-        self.events.append(event)
-        if self.broken is not None:
-            raise self.broken
-        return "1-0"
 
 
 @dataclass
@@ -139,22 +133,21 @@ class Bench:
     speed: float = 1.0
     store: FakeStore = field(default_factory=FakeStore)
     stream: MemoryTickStream = field(default_factory=MemoryTickStream)
-    heard: Listener = field(default_factory=Listener)
+    heard: Told = field(default_factory=Told)
     now: datetime = AT
 
     def __post_init__(self) -> None:
         self.issuer = FakeIssuer(self.store)
         self.predictor = self.new_predictor()
 
-    def new_predictor(self) -> Predictor:
-        """One that remembers nothing, as after a kill."""
+    def new_predictor(self, consumer: str = "test:1") -> Predictor:
+        """One that remembers nothing, as after a kill or beside another."""
         return Predictor(
             cast(Store, self.store),
             self.stream,
             cast(ForecastIssuer, self.issuer),
             Announcer(self.heard),
-            LeaseKeeper(self.store, "predictor", "test:1"),
-            consumer="predictor",
+            consumer=consumer,
             speed=self.speed,
             now=lambda: self.now,
         )

@@ -27,7 +27,7 @@ class Kept:
     predictions: list[PredictionRow] = field(default_factory=list)
     forecasts: list[ForecastRow] = field(default_factory=list)
 
-    def record_forecast(self, prediction: PredictionRow, row: ForecastRow) -> Kept:
+    def record_forecast(self, prediction: PredictionRow, row: ForecastRow, *, seen: int | None) -> Kept:
         self.predictions.append(prediction)
         self.forecasts.append(row)
         return self

@@ -153,7 +153,7 @@ def test_polls_repeated_missed_and_out_of_order_give_one_forecast_a_minute_and_r
             bench.predictor = bench.new_predictor()
         bench.step()
         assert bench.stream.backlog() == 0
-        head = bench.store.heads[GAME]
+        head = bench.store.heads[GAME].snapshot
         minute = forecast_minute(head)
         if minute is not None and bench.store.decided.get(GAME) != "missed":
             standing = bench.store.latest_forecast(GAME, minute)

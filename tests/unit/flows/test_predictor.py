@@ -13,7 +13,6 @@ import pytest
 from flows import predictor as module
 from flows.announce import Announcer
 from flows.issue import ForecastIssuer
-from flows.lease import LeaseKeeper
 from flows.predictor import Predictor
 from flows.settling import Seen
 from models.game import Snapshot, Status
@@ -141,7 +140,8 @@ class KeepingStore(FakeStore):
     def first_model(self, game_id: str) -> str | None:
         return None
 
-    def record_forecast(self, made: PredictionRow, row: ForecastRow) -> ForecastResult:
+    def record_forecast(self, made: PredictionRow, row: ForecastRow, *, seen: int) -> ForecastResult:
+        self.expect_newest(row.game_id, seen)
         at = row.forecast_at + timedelta(seconds=0.25)
         key = (row.game_id, row.minute, row.revision)
         standing = StandingForecast(
@@ -167,8 +167,7 @@ class Measured:
             self.bench.stream,
             ForecastIssuer(self.forecaster, store, 0.1, now=now, metrics=self.metrics),
             self.announcer,
-            LeaseKeeper(self.store, "predictor", "test:1"),
-            consumer="predictor",
+            consumer="test:1",
             now=now,
             metrics=self.metrics,
         )
@@ -201,9 +200,11 @@ def test_a_forecast_that_another_process_made_or_that_came_too_late_is_not_count
 
 def test_a_forecast_told_again_after_a_restart_is_no_hop() -> None:
     measured = Measured()
+    measured.bench.heard.broken = BroadcastUnavailable("redis is away")
     measured.bench.see(shown())
     measured.bench.step()
     (standing,) = measured.store.forecasts.values()
+    measured.bench.heard.broken = None
     heir = PredictorMetrics()
     Announcer(measured.bench.heard, metrics=heir).forecast_again(tick(shown()), standing)
     assert len([event for event in measured.bench.heard.events if event.type == "forecast"]) == 2

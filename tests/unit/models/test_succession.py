@@ -78,3 +78,12 @@ def test_who_has_the_ball_may_change_without_a_change_of_margins() -> None:
 def test_two_games_cannot_be_compared() -> None:
     with pytest.raises(SnapshotError, match="two games"):
         supersedes(BASE, replace(BASE, game_id="0022200002"))
+
+
+@pytest.mark.parametrize("changes", [{"t": 101.0}, {"plays": ()}])
+def test_what_was_polled_earlier_replaces_nothing_unless_its_edit_is_newer(changes: dict[str, object]) -> None:
+    other = replace(BASE, **changes)  # type: ignore[arg-type]
+    assert supersedes(BASE, other, later=False) is Verdict.STALE
+    newer = replace(other, edited_at=AT + timedelta(seconds=30))
+    assert supersedes(BASE, newer, later=False) is supersedes(BASE, newer)
+    assert supersedes(BASE, newer, later=False) is not Verdict.STALE
