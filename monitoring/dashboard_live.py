@@ -43,8 +43,8 @@ LIVE = Row(
             least=0,
         ),
         Panel(
-            "Lease time left", "Time until each lease runs out: below 0 nobody polls, or nobody predicts.", "s",
-            (Query("max by (lease) (halftime_lease_left_seconds)", "{{lease}}"),), lines=((0, "red"),),
+            "Lease time left", "Time until the poller's lease runs out: below 0 nobody polls.", "s",
+            (Query('max by (lease) (halftime_lease_left_seconds{lease="poller"})', "{{lease}}"),), lines=((0, "red"),),
         ),
         Panel(
             "Report age", "Age of the newest report of each kind; a night's is due once a day.", "s",

@@ -109,8 +109,8 @@ def exporter(secrets: Secrets, home: Path) -> AbstractContextManager[Program]:
     return program("monitoring.exporter", "HALFTIME_EXPORTER_PORT", secrets, home)
 
 
-def predictor(secrets: Secrets, home: Path) -> AbstractContextManager[Program]:
-    return program("flows.predictor", "HALFTIME_PREDICTOR_METRICS_PORT", secrets, home)
+def poller(secrets: Secrets, home: Path) -> AbstractContextManager[Program]:
+    return program("flows.poller", "HALFTIME_POLLER_METRICS_PORT", secrets, home)
 
 
 def board(secrets: Secrets, home: Path) -> AbstractContextManager[Program]:
@@ -118,25 +118,25 @@ def board(secrets: Secrets, home: Path) -> AbstractContextManager[Program]:
 
 
 def holder(store: Store) -> int | None:
-    """Process that holds the predictors' lease."""
+    """Process that holds the pollers' lease."""
     with store.engine.connect() as connection:
         found = connection.exec_driver_sql(
-            "SELECT holder FROM leases WHERE name = 'predictor' AND expires_at > clock_timestamp()"
+            "SELECT holder FROM leases WHERE name = 'poller' AND expires_at > clock_timestamp()"
         ).scalar()
     return None if found is None else int(found.rpartition(":")[2])
 
 
 @dataclass(frozen=True)
 class Running:
-    """An exporter, and the predictor that holds the lease."""
+    """An exporter, and the poller that holds the lease."""
 
     exports: Program
-    predicts: Program
+    polls: Program
     watch: Store
 
     def work(self) -> bool:
         """Whether both are let in."""
-        return self.exports.says(*UP) and holder(self.watch) == self.predicts.process.pid
+        return self.exports.says(*UP) and holder(self.watch) == self.polls.process.pid
 
     def work_as(self, database: Roles, role: str) -> bool:
         """Whether both have a session under this role too."""
@@ -151,7 +151,7 @@ def test_the_database_password_is_changed_twice_and_no_program_is_refused(
 
         def started() -> Running:
             exports = ends.enter_context(exporter(secrets, tmp_path))
-            return Running(exports, ends.enter_context(predictor(secrets, tmp_path)), watch)
+            return Running(exports, ends.enter_context(poller(secrets, tmp_path)), watch)
 
         secrets.put(database_url=url, redis_url=redis_url)
         running = started()
@@ -166,7 +166,7 @@ def test_the_database_password_is_changed_twice_and_no_program_is_refused(
             last, running = running, started()
             until(partial(running.exports.says, *UP))
             assert last.work(), "both passwords are good at once"
-            assert (last.exports.stop(), last.predicts.stop()) == (0, 0)
+            assert (last.exports.stop(), last.polls.stop()) == (0, 0)
             until(running.work, timeout_s=60)
 
             assert database.sessions(before) == 0, "nobody uses the old one any more"

@@ -210,7 +210,7 @@ def test_what_the_forecaster_has_not_stored_yet_outlives_its_pod() -> None:
     assert "home" not in {one["name"] for one in pod(forecaster)["volumes"]}
 
 
-def test_the_loops_have_a_pod_that_stands_by() -> None:
+def test_a_poller_stands_by_and_predictors_are_several() -> None:
     for loop in ("poller", "predictor"):
         assert workloads("base")[loop]["spec"]["replicas"] == 2
         assert workloads("production")[loop]["spec"]["replicas"] == 2
