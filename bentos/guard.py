@@ -1,12 +1,12 @@
-"""Who may ask the forecaster, and how much at once: hosts, a key for outcomes and figures, a limit, a deadline."""
+"""Who may ask the forecaster, and how much at once: hosts, keys for outcomes and figures, a limit, a deadline."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -28,11 +28,11 @@ MIN_KEY = 16
 
 @dataclass
 class Guard:
-    """One a worker; ``names`` are further hosts it is known by. Without a ``key`` this machine alone may ask for what
-    is guarded."""
+    """One a worker; ``names`` are further hosts it is known by. Each of the ``keys`` is good for what is guarded;
+    without any this machine alone may ask for it."""
 
     names: Collection[str] = ()
-    key: SecretStr | None = None
+    keys: tuple[SecretStr, ...] = ()
     max_waiting: int = MAX_WAITING
     deadline_s: float = DEADLINE_S
     waiting: int = field(default=0, init=False)
@@ -41,15 +41,15 @@ class Guard:
     def of(cls, settings: Settings) -> Guard:
         """The guard that the settings ask for.
 
-        Raises SettingsError when the service would be reached from elsewhere without a key, or the key cannot be used.
+        Raises SettingsError when the service would be reached from elsewhere without a key, or a key cannot be used.
         """
-        key = None if settings.api_key_file is None else read_key(settings.api_key_file)
-        if key is None and not is_loopback(settings.host):
+        keys = () if settings.api_key_file is None else read_keys(settings.api_key_file)
+        if not keys and not is_loopback(settings.host):
             raise SettingsError(
                 f"HALFTIME_HOST={settings.host} lets other machines in, and without a key each of them may write"
                 f" outcomes: set HALFTIME_API_KEY_FILE to a file with at least {MIN_KEY} characters, or use 127.0.0.1"
             )
-        return cls((settings.host, *settings.allowed_hosts), key)
+        return cls((settings.host, *settings.allowed_hosts), keys)
 
     def check(self, scope: Scope) -> None:
         """Raises RequestRefused: 421 for a strange host, 401 or 403 for who may not ask this."""
@@ -58,18 +58,19 @@ class Guard:
             raise RequestRefused(MISDIRECTED, strange_host(headers))
         if scope["path"] not in GUARDED:
             return
-        if self.key is None:
+        if not self.keys:
             client = scope.get("client")
             if client is None or not is_loopback(client[0]):
                 raise RequestRefused(
                     403, f"{scope['path']} is for this machine alone, as long as HALFTIME_API_KEY_FILE names no key."
                 )
-        elif not hmac.compare_digest(headers.get("authorization", "").encode(), self._expected(self.key)):
+        elif not self._good(headers.get("authorization", "").encode()):
             raise RequestRefused(401, f"{scope['path']} needs a key: send the header Authorization: Bearer KEY.")
 
-    @staticmethod
-    def _expected(key: SecretStr) -> bytes:
-        return b"Bearer " + key.get_secret_value().encode()
+    def _good(self, sent: bytes) -> bool:
+        # Every key is compared, the good one too: how long it takes tells neither which one it is nor how near.
+        equal = [compare_digest(sent, b"Bearer " + key.get_secret_value().encode()) for key in self.keys]
+        return any(equal)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -102,21 +103,28 @@ class Guard:
         task.result()
 
 
-def read_key(path: Path) -> SecretStr:
-    """The key in the file. Raises SettingsError, which does not repeat it."""
+def read_keys(path: Path) -> tuple[SecretStr, ...]:
+    """The keys in the file, one a line, one at least; blank lines are none.
+
+    Raises SettingsError, which names a bad line by its number and repeats no key.
+    """
     try:
-        key = path.read_text(encoding="ascii").strip()
+        lines = path.read_text(encoding="ascii").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"HALFTIME_API_KEY_FILE={path} cannot be read ({type(error).__name__}): name a file of plain ASCII that"
             " this user may read"
         ) from error
-    if len(key) < MIN_KEY or not key.isprintable():
-        raise SettingsError(
-            f"the key in HALFTIME_API_KEY_FILE={path} has {len(key)} characters: it needs {MIN_KEY} printable ones at"
-            " least, as from `openssl rand -hex 32`"
-        )
-    return SecretStr(key)
+    keys = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
+    wanted = f"{MIN_KEY} printable characters at least, as from `openssl rand -hex 32`"
+    if not keys:
+        raise SettingsError(f"HALFTIME_API_KEY_FILE={path} holds no key: write one a line, of {wanted}")
+    for number, key in keys.items():
+        if len(key) < MIN_KEY or not key.isprintable():
+            raise SettingsError(
+                f"line {number} of HALFTIME_API_KEY_FILE={path} has {len(key)} characters: a key needs {wanted}"
+            )
+    return tuple(map(SecretStr, keys.values()))
 
 
 def _forget(task: asyncio.Future[None]) -> None:

@@ -89,13 +89,20 @@ def predict_body(
 
 
 def _key(api_key: str | None) -> dict[str, str]:
-    return {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+    if api_key is None:
+        return {}
+    # While a key is changed its file has two lines. The old key comes first: every forecaster knows that one.
+    keys = [line.strip() for line in api_key.splitlines() if line.strip()]
+    if not keys:
+        raise ValueError("api_key holds no key: give the key, or the text of its file, or None")
+    return {"Authorization": f"Bearer {keys[0]}"}
 
 
 class ForecasterClient:
     """Blocking client. One connection pool; thread-safe; close it or use ``with``.
 
-    Outcomes and figures need ``api_key`` where the forecaster has one.
+    Outcomes and figures need ``api_key`` where the forecaster has keys: a key, or the text of a file of keys, whose
+    first line is sent. ValueError when it holds none.
     """
 
     def __init__(

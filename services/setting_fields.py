@@ -129,7 +129,7 @@ class SettingFields(BaseSettings):
 
     # Who may ask
     api_key_file: Path | None = Field(
-        default=None, description="file with the key that outcomes and figures need; unset: this machine alone may"
+        default=None, description="file of keys, one a line, for outcomes and figures; unset: this machine alone may"
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="further names the servers may be asked under; addresses and localhost always may"

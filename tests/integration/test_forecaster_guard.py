@@ -21,6 +21,7 @@ from tests.support.running_forecaster import NO_DATABASE, PATTERN, RunningForeca
 from tests.support.servers import PostgresServer, free_port, temporary_folder
 
 KEY = "a-key-of-this-test-0123456789"
+NEXT = "the-next-key-of-this-test-0123"
 OUTCOME = {"game_id": "0022200781", "actual_differential": 7}
 
 
@@ -31,9 +32,9 @@ def shared_database(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="module")
 def forecaster(shared_database: str) -> Iterator[RunningForecaster]:
-    """One worker that asks for a key and is also known as forecaster.example."""
+    """One worker that asks for one of two keys and is also known as forecaster.example."""
     with temporary_folder("guarded") as home:
-        (home / "key").write_text(KEY)
+        (home / "key").write_text(f"{KEY}\n\n{NEXT}\n")
         bundle = small_bundle(home / "bundle")
         with running_forecaster(
             home / "data", bundle, database_url=shared_database, HALFTIME_API_KEY_FILE=str(home / "key"),
@@ -59,6 +60,20 @@ def test_outcomes_and_figures_need_the_key_and_predictions_do_not(
         assert trusted.summary()["n_predictions"] == 0
     assert forecaster.predict().status_code == 200
     assert KEY not in forecaster.log.read_text()
+
+
+def test_each_key_of_the_file_is_good_and_the_client_sends_the_first(forecaster: RunningForecaster) -> None:
+    url = str(forecaster.http.base_url)
+    for text in (KEY, NEXT, (forecaster.home.parent / "key").read_text(), f"{NEXT}\nnot-a-key-of-the-forecaster\n"):
+        with ForecasterClient(url, api_key=text) as caller:
+            assert "n_predictions" in caller.summary()
+    for text in (f"not-a-key-of-the-forecaster\n{NEXT}\n", f"{KEY}{NEXT}"):
+        with ForecasterClient(url, api_key=text) as caller, pytest.raises(ForecasterRefused, match="401"):
+            caller.summary()
+    assert forecaster.http.get("/metrics/summary", headers={"Authorization": f"Bearer {KEY} {NEXT}"}).status_code == 401
+    log = forecaster.log.read_text()
+    assert KEY not in log
+    assert NEXT not in log
 
 
 def test_a_name_it_is_not_known_by_is_misdirected(forecaster: RunningForecaster) -> None:
@@ -99,12 +114,26 @@ def test_a_crowd_gets_answers_or_is_asked_to_come_back(forecaster: RunningForeca
     assert forecaster.predict().status_code == 200
 
 
-def test_on_another_address_than_loopback_it_does_not_start_without_a_key(tmp_path: Path) -> None:
+def not_started(home: Path, **settings: str) -> str:
+    """What a forecaster says that does not start."""
     env = {
-        "HALFTIME_HOME": str(tmp_path), "HALFTIME_HOST": "0.0.0.0", "DATABASE_URL": NO_DATABASE,
-        "BENTOML_HOME": str(tmp_path / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", "PATH": "/usr/bin:/bin",
-    }  # fmt: skip
+        "HALFTIME_HOME": str(home), "DATABASE_URL": NO_DATABASE, "BENTOML_HOME": str(home / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True", "PATH": "/usr/bin:/bin",
+    } | settings  # fmt: skip
     command = [sys.executable, "-m", "bentoml", "serve", "bentos.forecaster:Forecaster", "--port", str(free_port())]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0
-    assert "HALFTIME_HOST=0.0.0.0 lets other machines in" in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_on_another_address_than_loopback_it_does_not_start_without_a_key(tmp_path: Path) -> None:
+    told = not_started(tmp_path, HALFTIME_HOST="0.0.0.0")
+    assert "HALFTIME_HOST=0.0.0.0 lets other machines in" in told
+
+
+def test_with_a_bad_line_in_its_file_of_keys_it_does_not_start_and_repeats_none(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\nshort-word\n{NEXT}\n")
+    told = not_started(tmp_path, HALFTIME_HOST="0.0.0.0", HALFTIME_API_KEY_FILE=str(tmp_path / "key"))
+    assert "line 2 of HALFTIME_API_KEY_FILE=" in told
+    for word in (KEY, NEXT, "short-word"):
+        assert word not in told

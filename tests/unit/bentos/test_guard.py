@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,10 +18,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bentos.edge import Edge
-from bentos.guard import GUARDED, Guard, read_key
+from bentos.guard import GUARDED, Guard, read_keys
 from services.settings import Settings, SettingsError
 
 KEY = "0123456789abcdef0123"
+NEXT = "another-key-of-this-test"
 OUTCOME = {"game_id": "0022200776", "actual_differential": 7}
 PATTERN = {"pattern": [0] * 18}
 Answer = Callable[[Request], Awaitable[Response]]
@@ -71,7 +73,7 @@ async def test_without_a_key_this_machine_alone_may_write_outcomes_and_read_figu
 )
 async def test_with_a_key_nobody_may_without_it_not_even_this_machine(path: str, sent: str | None) -> None:
     headers = {} if sent is None else {"Authorization": sent.encode("latin-1")}
-    refused = await ask(edge(Guard(key=SecretStr(KEY))), **guarded(path), headers=headers)
+    refused = await ask(edge(Guard(keys=(SecretStr(KEY),))), **guarded(path), headers=headers)
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"] == "Bearer"
     assert KEY not in refused.text
@@ -81,12 +83,39 @@ async def test_with_a_key_nobody_may_without_it_not_even_this_machine(path: str,
 @pytest.mark.parametrize("path", sorted(GUARDED))
 async def test_the_key_lets_in_from_anywhere(path: str) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
-    app = edge(Guard(key=SecretStr(KEY)))
+    app = edge(Guard(keys=(SecretStr(KEY),)))
     assert (await ask(app, **guarded(path), headers=headers, client="10.0.0.7")).status_code == 200
 
 
+@pytest.mark.parametrize("path", sorted(GUARDED))
+async def test_each_of_several_keys_lets_in_and_nothing_made_of_them_does(path: str) -> None:
+    app = edge(Guard(keys=(SecretStr(KEY), SecretStr(NEXT))))
+    for sent, status in (
+        (KEY, 200), (NEXT, 200), (KEY + NEXT, 401), (f"{KEY} {NEXT}", 401), (f"{KEY}, Bearer {NEXT}", 401),
+        (KEY[:-1], 401), (NEXT[:-1], 401), ("", 401),
+    ):  # fmt: skip
+        answered = await ask(app, **guarded(path), headers={"Authorization": f"Bearer {sent}"}, client="10.0.0.7")
+        assert answered.status_code == status, sent
+
+
+@pytest.mark.parametrize("sent", [KEY, NEXT, "neither-of-the-two-keys"])
+async def test_each_request_is_compared_with_every_key_in_constant_time(
+    sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[bytes] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append(other)
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr("bentos.guard.compare_digest", compare)
+    app = edge(Guard(keys=(SecretStr(KEY), SecretStr(NEXT))))
+    await ask(app, "GET", "/metrics/summary", headers={"Authorization": f"Bearer {sent}"})
+    assert compared == [f"Bearer {KEY}".encode(), f"Bearer {NEXT}".encode()]
+
+
 async def test_another_method_or_a_trailing_slash_does_not_come_past_the_key() -> None:
-    app = edge(Guard(key=SecretStr(KEY)))
+    app = edge(Guard(keys=(SecretStr(KEY),)))
     assert (await ask(app, "GET", "/record_actual")).status_code == 401
     assert (await ask(app, "POST", "/record_actual/", json=OUTCOME)).status_code != 200
     assert (await ask(app, "POST", "//record_actual", json=OUTCOME)).status_code != 200
@@ -94,13 +123,13 @@ async def test_another_method_or_a_trailing_slash_does_not_come_past_the_key() -
 
 def test_without_a_key_it_serves_on_loopback_alone(tmp_path: Path) -> None:
     for host in ("127.0.0.1", "localhost", "::1", "127.1.2.3"):
-        assert Guard.of(Settings(host=host, home=tmp_path)).key is None
+        assert Guard.of(Settings(host=host, home=tmp_path)).keys == ()
     for host in ("0.0.0.0", "10.0.0.7", "::", "halftime.example"):
         with pytest.raises(SettingsError, match=f"HALFTIME_HOST={host}.*HALFTIME_API_KEY_FILE"):
             Guard.of(Settings(host=host, home=tmp_path))
     (tmp_path / "key").write_text(f"{KEY}\n")
     made = Guard.of(Settings(host="0.0.0.0", home=tmp_path, api_key_file=tmp_path / "key"))
-    assert made.key == SecretStr(KEY)
+    assert made.keys == (SecretStr(KEY),)
     assert KEY not in repr(made)
 
 
@@ -108,10 +137,38 @@ def test_without_a_key_it_serves_on_loopback_alone(tmp_path: Path) -> None:
 def test_a_key_that_cannot_be_used_is_refused_without_being_repeated(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key").write_bytes(content)
     with pytest.raises(SettingsError, match="HALFTIME_API_KEY_FILE") as caught:
-        read_key(tmp_path / "key")
+        read_keys(tmp_path / "key")
     assert "short" not in str(caught.value)
     with pytest.raises(SettingsError, match="FileNotFoundError"):
-        read_key(tmp_path / "nowhere")
+        read_keys(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b" \n\t\r\n\n"])
+def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "key").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"HALFTIME_API_KEY_FILE=.*holds no key"):
+        read_keys(tmp_path / "key")
+
+
+@pytest.mark.parametrize("content", [f"{KEY}\n{NEXT}", f"{KEY}\r\n{NEXT}\r\n", f"\n  {KEY} \n\n\t\n{NEXT}\n\n"])
+def test_a_file_holds_a_key_a_line_and_blank_lines_are_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "key").write_bytes(content.encode())
+    assert read_keys(tmp_path / "key") == (SecretStr(KEY), SecretStr(NEXT))
+    made = Guard.of(Settings(host="0.0.0.0", home=tmp_path, api_key_file=tmp_path / "key"))
+    assert made.keys == (SecretStr(KEY), SecretStr(NEXT))
+    assert KEY not in repr(made)
+    assert NEXT not in repr(made)
+
+
+@pytest.mark.parametrize("bad", ["short", f"{NEXT}\x00", f"a{NEXT}\x1cb{NEXT}"])
+def test_one_bad_line_refuses_the_file_by_its_number_and_no_line_is_repeated(tmp_path: Path, bad: str) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n\n{bad}\n{NEXT}\n")
+    with pytest.raises(
+        SettingsError, match=rf"line 3 of HALFTIME_API_KEY_FILE=\S+ has {len(bad)} characters"
+    ) as caught:
+        read_keys(tmp_path / "key")
+    for word in (KEY, NEXT, "short"):
+        assert word not in str(caught.value)
 
 
 @pytest.mark.parametrize(

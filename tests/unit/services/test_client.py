@@ -165,6 +165,30 @@ def test_facts_outcomes_and_readiness() -> None:
         assert not one.is_ready()
 
 
+async def test_of_a_key_files_text_the_first_line_is_sent() -> None:
+    sent: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("authorization"))
+        return httpx.Response(200, json={"version": "3"})
+
+    transport = httpx.MockTransport(answer)
+    for text in ("the-old-key\nthe-new-key\n", "\n  the-old-key \r\nthe-new-key", "the-old-key", None):
+        with ForecasterClient("http://forecaster", transport=transport, api_key=text) as one:
+            one.model()
+        async with AsyncForecasterClient("http://forecaster", transport=transport, api_key=text) as other:
+            await other.model()
+    assert sent == ["Bearer the-old-key"] * 6 + [None, None]
+
+
+@pytest.mark.parametrize("text", ["", "\n", " \n\t\n"])
+def test_a_text_without_a_key_is_no_key(text: str) -> None:
+    with pytest.raises(ValueError, match="api_key holds no key"):
+        ForecasterClient("http://forecaster", api_key=text)
+    with pytest.raises(ValueError, match="api_key holds no key"):
+        AsyncForecasterClient("http://forecaster", api_key=text)
+
+
 async def test_async_client_does_the_same() -> None:
     server = Server(httpx.ConnectError("refused"), refusal(503))
     retry = RetryPolicy(tries=3, first_pause_s=0.001)
