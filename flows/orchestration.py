@@ -163,7 +163,7 @@ def retrain(as_of: date | None = None, on_drift: bool = False) -> dict[str, obje
 
 @flow(name="close-zombies")
 def close_zombies() -> dict[str, int]:
-    """Closes runs that a dead worker left running."""
+    """Closes runs that a dead worker or loop left running."""
     from flows.zombies import close_zombies as run
 
     figures = run()

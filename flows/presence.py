@@ -2,7 +2,8 @@
 
 The loop runs in its own process; beside it a daemon thread keeps one flow run open, logs a line of figures into it
 every so often and closes it at the end. When the Prefect server is away the thread tries again later and the loop does
-not notice. Runs left "Running" by a process that was killed are closed as crashed by whoever comes next.
+not notice. Runs left "Running" by a process that was killed are closed as crashed by whoever comes next on its host;
+those of a host that is gone, as a killed pod, by ``flows.zombies``, for which the lines are the sign of life.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import structlog
 log = structlog.get_logger("presence")
 
 RETRY_S = 15.0
+# flows/zombies.py closes a loop of another host that misses fifteen of them.
 LINE_EVERY_S = 20.0
 
 

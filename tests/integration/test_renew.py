@@ -1,27 +1,18 @@
-"""New challengers from new games, on the real PostgreSQL and MLflow; runs of dead workers on a real Prefect."""
+"""New challengers from new games, on the real PostgreSQL and MLflow."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.states import Running
-from prefect.testing.utilities import prefect_test_harness
 
 from flows import wiring
 from flows.champion import CHALLENGER, CHAMPION, pointed
 from flows.drift import drift_of
 from flows.recalibrate import recalibrate
 from flows.renew import refresh_dejavu, retrain
-from flows.zombies import close_zombies
 from services.history import simulated_games
 from services.store import Store, game_rows
 from tests.support.lifecycle_world import begin, honest, lifecycle_settings, night_of, play, served
@@ -122,30 +113,3 @@ def test_drift_is_looked_for_in_the_whole_line_against_its_first_version(
     assert champion.version == "11"
     found = drift_of(store, settings, champion)
     assert (found.games, "high" in found.alarms) == (60, True), "recalibrated away for intervals, not for points"
-
-
-@pytest.fixture(scope="module")
-def prefect_server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
-
-
-def test_a_run_that_a_dead_worker_left_running_is_closed_and_a_living_one_is_not(prefect_server: None) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    from flows.orchestration import close_zombies as some_flow
-
-    with get_client(sync_client=True) as client:
-        runs = {}
-        for name, pid in (("dead", gone.pid), ("living", os.getpid())):
-            run = client.create_flow_run(some_flow, name=name, state=Running())
-            client.update_flow_run(run.id, infrastructure_pid=f"{socket.gethostname()}:{pid}")
-            runs[name] = run.id
-        figures = close_zombies()
-        assert (figures["process_gone"], figures["too_old"]) == (1, 0)
-        states = {name: client.read_flow_run(run).state_type for name, run in runs.items()}
-        assert {name: str(state and state.value) for name, state in states.items()} == {
-            "dead": "CRASHED",
-            "living": "RUNNING",
-        }
-        assert close_zombies()["process_gone"] == 0, "once"
