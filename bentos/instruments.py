@@ -53,6 +53,9 @@ PREDICTIONS = Counter("halftime_predictions_total", "Predictions served", ["minu
 SPOOL_WAITING = Gauge("halftime_spool_rows", "Predictions not yet in the database", multiprocess_mode="livesum")
 SPOOL_OLDEST = Gauge("halftime_spool_oldest_seconds", "Age of the oldest of them", multiprocess_mode="livemax")
 SPOOL_REJECTED = Gauge("halftime_spool_rejected_rows", "Rows the database refused", multiprocess_mode="livesum")
+# Named as the exporter's, so that one alert watches every disk that predictions lie on.
+DISK_SIZE = Gauge("halftime_disk_size_bytes", "Size of the disk that holds the spool", multiprocess_mode="livemin")
+DISK_FREE = Gauge("halftime_disk_free_bytes", "What is free on it", multiprocess_mode="livemin")
 MODEL = Gauge(
     "halftime_model_info", "1 for the version being served", ["version", "digest"], multiprocess_mode="livemax"
 )
@@ -113,10 +116,13 @@ def observe_look(*, refused: bool, fallback: bool) -> None:
 
 
 def observe_spool(stats: SpoolStats) -> None:
-    """Show what waits."""
+    """Show what waits, and the room that is left for more."""
     SPOOL_WAITING.set(stats.waiting)
     SPOOL_OLDEST.set(stats.oldest_s)
     SPOOL_REJECTED.set(stats.rejected)
+    if stats.disk_size is not None and stats.disk_free is not None:
+        DISK_SIZE.set(stats.disk_size)
+        DISK_FREE.set(stats.disk_free)
 
 
 def exposition() -> tuple[bytes, str]:

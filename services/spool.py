@@ -51,7 +51,8 @@ class InsertRefused(ValueError):
 class SpoolStats:
     """What the spool has done and what it still holds.
 
-    ``oldest_s`` is the age of its oldest waiting row, ``last_error`` why the newest write or drain failed, if it did.
+    ``oldest_s`` is the age of its oldest waiting row, ``last_error`` why the newest write or drain failed, if it did,
+    ``disk_size`` and ``disk_free`` are bytes of the disk it is on, None while that cannot be asked.
     """
 
     appended: int
@@ -60,6 +61,8 @@ class SpoolStats:
     waiting: int
     oldest_s: float
     last_error: str | None
+    disk_size: int | None
+    disk_free: int | None
 
 
 @dataclass(eq=False)
@@ -186,6 +189,10 @@ class Spool:
         """Counts since this process began and what waits now."""
         with self._write_lock:
             waiting = [s for s in (*self._sealed, self._active) if s is not None and s.rows]
+        try:
+            disk = shutil.disk_usage(self._folder)
+        except OSError:
+            disk = None
         return SpoolStats(
             appended=self._appended,
             drained=self._drained,
@@ -193,6 +200,8 @@ class Spool:
             waiting=sum(s.rows for s in waiting),
             oldest_s=max((time.monotonic() - s.opened_s for s in waiting), default=0.0),
             last_error=self._last_error,
+            disk_size=disk and disk.total,
+            disk_free=disk and disk.free,
         )
 
     def drain(self, *, scan: bool = True) -> None:

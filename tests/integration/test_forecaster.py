@@ -307,6 +307,8 @@ def test_metrics_add_up_over_workers_and_labels_stay_few(forecaster: RunningFore
     assert 'halftime_http_requests_total{code="400",method="POST",route="/predict"}' in text
     assert "halftime_http_request_seconds_bucket" in text
     assert "halftime_spool_rows" in text
+    told = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("halftime_disk_"))
+    assert 0 < float(told["halftime_disk_free_bytes"]) < float(told["halftime_disk_size_bytes"])
 
 
 def test_workers_carry_no_training_library(forecaster: RunningForecaster) -> None:

@@ -75,7 +75,8 @@ def program(module: str, port: str, secrets: Secrets, home: Path) -> Iterator[Pr
     number = free_port()
     env |= {
         "PYTHONPATH": str(ROOT), "HALFTIME_HOME": str(home), "HALFTIME_SECRETS_DIR": str(secrets.folder),
-        port: str(number), "HALFTIME_FORECASTER_BASE_URL": "http://127.0.0.1:1",
+        port: str(number), "HALFTIME_FORECASTER_BASE_URL": "http://127.0.0.1:1", "HALFTIME_FEED": "replay",
+        "HALFTIME_REPLAY_PORT": str(free_port()),
     }  # fmt: skip
     with (home / f"{module}-{number}.log").open("wb") as log:
         process = subprocess.Popen(

@@ -280,6 +280,18 @@ def test_hanging_insert_blocks_neither_append_nor_close(tmp_path: Path) -> None:
     release.set()
 
 
+def test_the_room_on_the_disk_is_told_unless_its_folder_is_away(tmp_path: Path, table: Table) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    stats = Spool(folder, table.insert).stats()
+    assert stats.disk_free is not None
+    assert stats.disk_size is not None
+    assert 0 < stats.disk_free <= stats.disk_size
+    spool = Spool(folder, table.insert)
+    folder.rename(tmp_path / "away")
+    assert (spool.stats().disk_size, spool.stats().disk_free) == (None, None)
+
+
 def test_crash_between_insert_and_removal_inserts_again_not_twice(tmp_path: Path, table: Table) -> None:
     (tmp_path / "0-dead.jsonl").write_bytes(b'{"id": 1}\n')
     table.insert([{"id": 1}])
