@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.table import Row, show
 from services.settings import ROOT
 
-SHORT = ("forecast", "growth", "season", "service", "predict", "trace")
+SHORT = ("forecast", "growth", "season", "service", "predict", "trace", "shared")
 LONG = ("training",)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from redis import Redis
 from sqlalchemy import text
 
 from flows import predictor as module
@@ -18,7 +19,7 @@ from services.broadcast import FIRST_ID, Broadcast
 from services.store import Store
 from services.ticks import TickStream
 from tests.support.live_rig import NIGHT, FakeForecaster, Rig
-from tests.support.waiting import until
+from tests.support.waiting import drained, until
 
 
 def predictors(store: Store, url: str, prefix: str) -> list[Predictor]:
@@ -48,19 +49,12 @@ def at_work(crew: Sequence[Predictor]) -> Iterator[None]:
             thread.join(30)
 
 
-def drained(stream: TickStream) -> bool:
-    """Nothing waits for a consumer, and nothing is in anyone's hands."""
-    info = stream._redis.xinfo_groups(stream.key)[0]
-    newest = stream._redis.xinfo_stream(stream.key)["last-generated-id"]
-    return bool(info["pending"] == 0 and info["last-delivered-id"] == newest)
-
-
 def test_three_predictors_make_each_forecast_and_settlement_once_though_one_of_them_dies(
     store: Store, redis_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SILENT_MS", 1500)
     monkeypatch.setattr(module, "HOLD_EVERY_S", 0.2)
-    stream = TickStream(redis_url, redis_prefix)
+    stream, client = TickStream(redis_url, redis_prefix), Redis.from_url(redis_url)
     rig = Rig(store, games=4, rules="take_back,edited", stream=stream)
     crew = predictors(store, redis_url, redis_prefix)
     end_s = max(game.timeline.half_s for game in rig.night.games) + 1200.0 - rig.night.clock.begins_s
@@ -73,7 +67,7 @@ def test_three_predictors_make_each_forecast_and_settlement_once_though_one_of_t
                 # What a predictor that was killed had in hand.
                 stream.consume("pod-killed:1", block_ms=0, count=3)
             if polls % 4 == 0:
-                until(lambda: drained(stream), timeout_s=60)
+                until(lambda: drained(client, redis_prefix), timeout_s=60)
     rig.close()
     assert sum(one.counts.overtaken > 0 or one.counts.ticks > 20 for one in crew) == 3, "each had its share"
     assert stream.dead_letters() == []
