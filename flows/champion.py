@@ -8,6 +8,7 @@ tag: an alias that leads elsewhere later was moved by hand, and is recorded as a
 from __future__ import annotations
 
 import getpass
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -89,6 +90,14 @@ def pointed(registry: Registry, alias: str = CHAMPION) -> Version | None:
         return None
 
 
+def account() -> str:
+    """The account that runs this process: its name, or its number where it has none, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # what it raises depends on the release of Python
+        return f"uid {os.getuid()}"
+
+
 def crown(
     store: Store,
     registry: Registry,
@@ -103,7 +112,7 @@ def crown(
 ) -> Promotion:
     """Makes ``version`` champion and records why; nothing when it is champion already. Hold ``deciding``.
 
-    ``by`` names the rule or the person; unset it is who runs this process. Raises RegistryError, StoreError.
+    ``by`` names the rule or the person; unset it is the account of this process. Raises RegistryError, StoreError.
     """
     before = reconcile(store, registry)
     if before is not None and before.model_version == version.version:
@@ -118,7 +127,7 @@ def crown(
             action=action,
             reason=reason,
             decided_kind=kind,
-            decided_by=by or getpass.getuser(),
+            decided_by=by or account(),
             # Whoever carries the same decision out again comes after the same one before it.
             decision_key=f"{before.id if before else 0}:{version.version}",
             evidence=dict(evidence or {}),
