@@ -6,12 +6,19 @@ what the UI lists. Adding the same report again replaces its snapshot.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from monitoring.reports import SNAPSHOT
 from services.settings import Settings
+
+if TYPE_CHECKING:
+    from evidently.sdk.models import ProjectModel
+
+METADATA, SNAPSHOTS = "metadata.json", "snapshots"
 
 
 def workspace_path(settings: Settings) -> Path:
@@ -40,13 +47,37 @@ def add_snapshot(folder: Path, report_id: int, body: dict[str, Any]) -> UUID | N
     import monitoring.report_metrics  # noqa: F401  (a stored report names our metrics)
 
     folder.mkdir(parents=True, exist_ok=True)
-    workspace = Workspace.create(str(folder))
     source, scope = str(body["source"]), str(body["scope"])
     project = project_id(source, scope)
-    if workspace.get_project(project) is None:
+    if not (folder / str(project) / METADATA).exists():
         about = f"Settled official forecasts of {source} games, against history; one snapshot a report"
-        workspace.add_project(ProjectModel(id=project, name=f"Halftime, {source} games: {scope}", description=about))
+        _add(folder, ProjectModel(id=project, name=f"Halftime, {source} games: {scope}", description=about))
+    workspace = Workspace.create(str(folder))
     snapshot = uuid5(project, str(report_id))
     # Not add_run, which gives a new id each time.
     workspace.state.write_snapshot(project, snapshot, SnapshotModel.parse_obj(body[SNAPSHOT]))
     return snapshot
+
+
+def _add(folder: Path, project: ProjectModel) -> None:
+    """Adds a project whose description is whole as soon as it is there.
+
+    Evidently would write it in place. Its UI watches the folder, and the thread that does ends for good when it reads
+    a description of which nothing is written yet: no later project or snapshot is shown.
+    """
+    from evidently.ui.workspace import Workspace
+
+    with TemporaryDirectory() as scratch:
+        Workspace.create(scratch).add_project(project)
+        made = Path(scratch, str(project.id), METADATA).read_bytes()
+    place = folder / str(project.id)
+    (place / SNAPSHOTS).mkdir(parents=True, exist_ok=True)
+    part = place / f"{METADATA}.{os.getpid()}"
+    part.write_bytes(made)
+    try:
+        # Not renamed: the UI does not see where to.
+        os.link(part, place / METADATA)
+    except FileExistsError:
+        pass  # another report was first
+    finally:
+        part.unlink()
