@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import yaml  # type: ignore[import-untyped]
 from infra import compose_files, compose_secrets, services_table, with_secrets
 from infra.environment import settings_env
 from infra.prefect_pool import POOL
+from infra.programs_table import poller, predictor
+from infra.service import Service
 from services.settings import DRIVER, ROOT, Settings
 from tests.support.containerfiles import IMAGES, Containerfile
 
@@ -191,6 +194,14 @@ def test_every_service_waits_for_what_it_needs() -> None:
             assert how["condition"] == (wanted or how["condition"]), name
         if "database_url" in service.get("secrets", []) and name not in {"postgres", "migrate", "deployments"}:
             assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}, name
+
+
+@pytest.mark.parametrize("program", [poller, predictor])
+def test_who_has_a_last_word_for_another_ends_before_it(program: Callable[[Settings], Service]) -> None:
+    local = program(Settings(_env_file=None))  # type: ignore[call-arg]
+    assert local.ends_before == ("prefect",)
+    # Compose ends services in the other order than it starts them.
+    assert set(local.ends_before) <= services()[local.name]["depends_on"].keys()
 
 
 def health(name: str) -> str:
