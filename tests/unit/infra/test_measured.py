@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.curve import PATH as CURVE
+from benchmarks.curve import read_curve
 from benchmarks.measured import MeasuredFileError, write_measured
 from benchmarks.request_trace import PATH as TRACE
 from benchmarks.request_trace import read_trace
@@ -44,16 +46,33 @@ def test_a_trace_with_a_fault_is_refused_by_name(tmp_path: Path, change: Change,
         read_trace(changed(TRACE, tmp_path, change))
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda body: body["knots"][1].pop("gauge"), r"missing required field `gauge` - at `\$.knots\[1\]`"),
+        (lambda body: body["knots"][0].update(p50_ms=0), r"at `\$.knots\[0\].p50_ms`"),
+        (lambda body: body["knots"].reverse(), r"comes after one of .* sort them"),
+        (lambda body: body["knots"][0].update(answered=1.0, refused=24.0), r"the knot of 50/s answers .* disturbed"),
+        (lambda body: body["knots"][0].update(answered=1.0, refused=0.0), r"offered 1 were answered.* not all of"),
+        (lambda body: body.update(starts_s=[]), r"no knots or no starts"),
+    ],
+)
+def test_a_curve_with_a_fault_is_refused_by_name(tmp_path: Path, change: Change, sentence: str) -> None:
+    with pytest.raises(MeasuredFileError, match=rf"^service_curve\.json.*{sentence}"):
+        read_curve(changed(CURVE, tmp_path, change))
+
+
 def test_a_file_that_is_not_there_or_no_json_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(MeasuredFileError, match=r"none\.json cannot be read .*python -m benchmarks\.request_trace"):
         read_trace(tmp_path / "none.json")
     (tmp_path / "half.json").write_text('{"knots": [')
-    with pytest.raises(MeasuredFileError, match=r"half\.json: .*python -m benchmarks\.request_trace"):
-        read_trace(tmp_path / "half.json")
+    with pytest.raises(MeasuredFileError, match=r"half\.json: .*python -m benchmarks\.service_curve"):
+        read_curve(tmp_path / "half.json")
 
 
 def test_what_is_written_is_read_again_and_written_the_same(tmp_path: Path) -> None:
-    copy = tmp_path / TRACE.name
-    write_measured(copy, read_trace())
-    assert copy.read_bytes() == TRACE.read_bytes()
-    assert read_trace(copy) == read_trace()
+    for path, read in ((TRACE, read_trace), (CURVE, read_curve)):
+        copy = tmp_path / path.name
+        write_measured(copy, read(path))
+        assert copy.read_bytes() == path.read_bytes()
+        assert read(copy) == read(path)
