@@ -1,189 +1,204 @@
-"""The autoscaler's numbers on a night's requests: the simulation behind docs/autoscaling.md.
+"""The autoscaler's numbers on a night's requests: the study behind docs/autoscaling.md.
 
-    python -m benchmarks.autoscaling [--plot docs/autoscaling.png] [--json]
+    python -m benchmarks.autoscaling [--plot docs/autoscaling.png]
 
-The moments are those of a simulated night's forecasts; the crowd that asks at them is invented, and as large as it must
-be to need more than two pods. How a pod answers is taken from docs/benchmarks.md. Seconds are wall seconds.
+The moments of the requests are a recorded night's (``benchmarks.request_trace``), the crowd around them is scaled
+(``benchmarks.crowd``), and a pod answers as one worker was measured to (``benchmarks.service_curve``). From the same
+files come the same figures; docs/autoscaling.md has the tables that this prints.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
-from benchmarks.hpa import SYNC_S, Autoscaler, Scaler
-from benchmarks.table import Row, show
-from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE, elapsed_s
-from services.replay_sources import simulated_slate
-from services.settings import ROOT
+from benchmarks.crowd import CALM_S, crowd, followers_for
+from benchmarks.curve import Curve, read_curve
+from benchmarks.hpa import Scaler
+from benchmarks.pods import SCHEDULED_S, Cluster, Floats, Night, cluster_of, scaler_of, serve
+from benchmarks.request_trace import Trace, read_trace
 
-MANIFEST = ROOT / "infra" / "kubernetes" / "base" / "forecaster.yaml"
-PEAK, SHARE, CALM_S = 8.5, 0.05, 900.0
-Floats = NDArray[np.float64]
+# The crowd is as large as it must be to need this many pods in its fullest second.
+PEAK_PODS = 8.5
 
 
 @dataclass(frozen=True)
-class Curve:
-    """How one pod answers: requests a second at most, requests in flight at most (what comes on top gets 503), the
-    processor time it then takes in percent of what it requests, and seconds from being wanted to being ready."""
+class Study:
+    """The nights by what decides on their pods; ``followers`` of a game; ``bursts`` are the first and last second of
+    each time in which the least pods cannot answer all."""
 
-    answers_s: float = 231.0
-    most_waiting: float = 64.0
-    cpu_percent: float = 100.0
-    starts_s: float = 20.0
+    trace: Trace
+    curve: Curve
+    cluster: Cluster
+    followers: float
+    bursts: list[tuple[int, int]]
+    nights: dict[str, Night]
 
+    @property
+    def told(self) -> Night:
+        """The night as the manifest has it."""
+        return next(iter(self.nights.values()))
 
-@dataclass(frozen=True)
-class Night:
-    """What happened, a value each second: requests that came and were turned away, pods wanted and ready, and the wait
-    of a request that came then (seconds)."""
-
-    came: Floats
-    refused: Floats
-    wanted: Floats
-    ready: Floats
-    waited_s: Floats
-
-
-def scaler_of(manifest: Path = MANIFEST) -> Scaler:
-    """The autoscaler of a manifest's file."""
-    documents = yaml.safe_load_all(manifest.read_text(encoding="utf-8"))
-    return Scaler.of(next(one for one in documents if one["kind"] == "HorizontalPodAutoscaler"))
+    def full_after_s(self, night: Night) -> int | None:
+        """Seconds from the first burst's begin until as many pods were ready as there may be; None: not within it."""
+        begins, ends = self.bursts[0]
+        full = np.flatnonzero(night.ready[begins : ends + 1] >= scaler_of().most)
+        return int(full[0]) if len(full) else None
 
 
-def moments() -> list[tuple[float, int]]:
-    """(seconds after the first tip-off, minute) at which each minute of a simulated night's first halves was over."""
-    found = []
-    for game in simulated_slate().games:
-        times = np.array([elapsed_s(row.period, row.remaining_s) for row in game.rows if row.period <= 2])
-        at_s = [row.at_s for row in game.rows if row.period <= 2]
-        found += [(at_s[int(np.argmax(times >= 60 * minute))], minute) for minute in range(1, HALFTIME_MINUTE)]
-    first_s = min(at_s for at_s, _ in found)
-    return sorted((at_s - first_s, minute) for at_s, minute in found)
+def bursts_of(came: Floats, *, above: float) -> list[tuple[int, int]]:
+    """First and last second of each time in which more than ``above`` requests a second come."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], came > above, [False]]).astype(int)))
+    return [(int(first), int(after) - 1) for first, after in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def crowd(peak: float, *, share: float = SHARE, hurry_s: float = 60.0) -> Floats:
-    """Requests in each second of the night, ``peak`` at most.
-
-    At 6:00 of the second quarter everybody who follows a game asks, two of three within ``hurry_s``; at each other
-    minute a ``share`` of them.
-    """
-    told = moments()
-    seconds = np.arange(CALM_S + told[-1][0] + 1800.0)
-    asked = np.zeros_like(seconds)
-    for at_s, minute in told:
-        after_s = seconds - CALM_S - at_s
-        weight = 1.0 if minute == OFFICIAL_MINUTE else share
-        asked += np.where(after_s >= 0, weight * np.exp(-np.maximum(after_s, 0.0) / hurry_s), 0.0)
-    crowd_s: Floats = peak * asked / asked.max()
-    return crowd_s
-
-
-def serve(came: Sequence[float] | Floats, scaler: Scaler | int, curve: Curve) -> Night:
-    """The night with an autoscaler, or with as many pods as an integer says."""
-    fixed = isinstance(scaler, int)
-    controller = None if isinstance(scaler, int) else Autoscaler(scaler)
-    pods = scaler if isinstance(scaler, int) else scaler.least
-    born = [float("-inf")] * pods
-    queue = 0.0
-    told: list[tuple[float, float, int, int, float]] = []
-    busy: list[float] = []
-    waiting: list[float] = []
-    for second, asked in enumerate(came):
-        if not fixed and controller is not None and second and second % SYNC_S == 0:
-            ready = sum(second >= at_s for at_s in born)
-            metrics = {"cpu": float(np.mean(busy)), "halftime_http_requests_in_flight": float(np.mean(waiting))}
-            wanted = controller.decide(float(second), len(born), ready, metrics)
-            # The newest go first, as of a StatefulSet.
-            born = [*born, *[second + curve.starts_s] * (wanted - len(born))][:wanted]
-            busy, waiting = [], []
-        ready = max(1, sum(second >= at_s for at_s in born))
-        load = min(asked / (ready * curve.answers_s), 1.0)
-        # Chance alone makes some wait (M/M/1); what cannot be answered in time waits for its turn.
-        chance = min(load / (1.0 - load), curve.most_waiting) if load < 1 else curve.most_waiting
-        queue = max(0.0, queue + asked - ready * curve.answers_s)
-        refused = max(0.0, queue - ready * curve.most_waiting)
-        queue -= refused
-        flying = min(max(chance, queue / ready) if queue else chance, curve.most_waiting)
-        busy.append(curve.cpu_percent * (1.0 if queue else load))
-        waiting.append(flying)
-        told.append((asked, refused, len(born), ready, flying / curve.answers_s))
-    columns = np.array(told).T
-    return Night(*columns)
+def study(trace: Trace | None = None, curve: Curve | None = None) -> Study:
+    """The committed measurements, unless others are given, put through the manifest and its variants."""
+    trace, curve, whole, cluster = trace or read_trace(), curve or read_curve(), scaler_of(), cluster_of()
+    followers = followers_for(trace, PEAK_PODS * curve.answers_s)
+    came = crowd(trace, followers)
+    scalers: dict[str, Scaler | int] = {
+        "as the manifest has it": whole,
+        "processor time alone": replace(whole, targets={"cpu": whole.targets["cpu"]}),
+        "the same with five pods at least": replace(whole, least=5),
+        "two pods": 2,
+        "ten pods": 10,
+    }
+    nights = {name: serve(came, scaler, curve, cluster) for name, scaler in scalers.items()}
+    return Study(trace, curve, cluster, followers, bursts_of(came, above=whole.least * curve.answers_s), nights)
 
 
-def burst(came: Floats, *, above: float) -> tuple[int, int]:
-    """First and last second of the night's largest burst: where requests stay above ``above`` around the peak."""
-    peak = int(np.argmax(came))
-    low = np.flatnonzero(came <= above)
-    return int(low[low < peak].max()) + 1, int(low[low > peak].min()) - 1
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    head = list(head)
+    lines = ["| " + " | ".join(cells) + " |" for cells in [head, *rows]]
+    return [line.replace("|  |", "| |") for line in [lines[0], "|" + "---|" * len(head), *lines[1:]]]
 
 
-def run(curve: Curve | None = None) -> tuple[list[Row], Night]:
-    """The rows of this benchmark, and the night as the manifest has it."""
-    curve = curve or Curve()
-    came = crowd(PEAK * curve.answers_s)
-    whole = scaler_of()
-    cpu = replace(whole, targets={"cpu": whole.targets["cpu"]})
-    nights: dict[str, Scaler | int] = {"the manifest": whole, "processor time alone": cpu}
-    nights |= {"five at least": replace(whole, least=5), "two pods": 2, "ten pods": 10}
-    begins, ends = burst(came, above=whole.least * curve.answers_s)
-    rows = [
-        Row("the crowd", "largest burst", float(came.max()), "requests a second"),
-        Row("the crowd", "more than two pods can answer", float(ends - begins), "s"),
-    ]
-    for name, scaler in nights.items():
-        night = serve(came, scaler, curve)
-        rows.append(Row(name, "turned away", float(100 * night.refused.sum() / came.sum()), "% of requests"))
-        rows.append(Row(name, "longest wait", float(1000 * night.waited_s.max()), "ms"))
-        rows.append(Row(name, "what it takes", float(night.wanted.sum() / 3600), "pod hours"))
-        if isinstance(scaler, Scaler):
-            full = np.flatnonzero(night.ready[begins:] >= scaler.most)
-            rows.append(Row(name, "ten ready after", float(full[0]) if len(full) else float("nan"), "s of the burst"))
-            rows.append(Row(name, "turns", float(turns(night)), "of direction"))
-    return rows, serve(came, whole, curve)
+def origins(made: Study) -> list[str]:
+    """Where the figures of the study come from, as lines of a page."""
+    trace, curve = made.trace, made.curve
+    starts = f"{min(curve.starts_s):.1f} to {max(curve.starts_s):.1f}"
+    peak = float(made.told.came.max())
+    return _table(
+        ("", "figure", ""),
+        [
+            (
+                "requests of the platform, each a moment",
+                f"{len(trace.requests)} in {len(trace.games)} games",
+                "recorded",
+            ),
+            (
+                "answers of one pod, at most",
+                f"{curve.answers_s:.0f} a second",
+                f"measured, {curve.games:,} games remembered",
+            ),
+            (
+                "taken by other programs meanwhile, at most",
+                f"{max(one.elsewhere for one in curve.knots):.2f} of {curve.machine.cores} cores",
+                f"measured, load average {curve.machine.load_average:.1f} before",
+            ),
+            (
+                "start of the process to ready",
+                f"{curve.start_s:.1f} s ({starts}, {len(curve.starts_s)} starts)",
+                "measured",
+            ),
+            ("until the probes have seen it", f"{made.cluster.probes_s:.0f} s", "the manifest"),
+            ("node, volume, container; the image is there", f"{SCHEDULED_S:.0f} s", "assumed"),
+            ("followers of a game", f"{made.followers:,.0f}", f"scaled: the peak takes {PEAK_PODS:g} pods"),
+            ("the fullest second", f"{peak:,.0f} requests", "follows"),
+            (
+                "more than two pods can answer",
+                f"in {sum(last - first + 1 for first, last in made.bursts)} s",
+                "follows",
+            ),
+        ],
+    )
 
 
-def turns(night: Night) -> int:
-    """How often the number of pods began to move the other way."""
-    moves = np.sign(np.diff(night.wanted))
-    moves = moves[moves != 0]
-    return int((np.diff(moves) != 0).sum())
+def knots(curve: Curve) -> list[str]:
+    """The measured curve as lines of a page."""
+    return _table(
+        ("offered a second", "answered", "refused", "p50, ms", "p99, ms", "in flight", "cores"),
+        [
+            (
+                f"{one.offered:.0f}",
+                f"{one.answered:.0f}",
+                f"{100 * (1 - one.answered / one.offered):.0f} %",
+                f"{one.p50_ms:.0f}",
+                f"{one.p99_ms:.0f}",
+                f"{one.gauge:.0f}",
+                f"{one.processor:.2f}",
+            )
+            for one in curve.knots
+        ],
+    )
 
 
-def plot(night: Night, path: Path, curve: Curve) -> None:
-    """Requests and pods of the night as a picture."""
+def outcomes(made: Study) -> list[str]:
+    """The nights as lines of a page."""
+    window_s = scaler_of().down.window_s
+    rows = []
+    for name, night in made.nights.items():
+        full, fixed = made.full_after_s(night), not night.moves
+        rows.append(
+            (
+                name,
+                f"{night.refused_percent:.1f} %",
+                f"{night.p99_at_peak_ms:.0f} ms",
+                f"{night.p99_ms.max():.0f} ms",
+                "-" if fixed else "not in the burst" if full is None else f"after {full} s",
+                f"{night.pod_hours:.1f}",
+                "-" if fixed else str(night.turns),
+                "-" if fixed else str(night.flaps(window_s)),
+            )
+        )
+    head = ("", "refused", "p99 at the peak", "p99 at worst", "ten ready, first burst", "pod hours", "turns", "flaps")
+    return _table(head, rows)
+
+
+def plot(made: Study, path: Path) -> None:
+    """Requests, pods and waits of the night as a picture."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    axes = figure.subplots()
+    night = made.told
+    figure = Figure(figsize=(9, 7.2), layout="constrained")
+    requests, pods, waits = figure.subplots(3, 1, sharex=True)
     minutes = (np.arange(len(night.came)) - CALM_S) / 60
-    asked = night.came / curve.answers_s
-    axes.fill_between(minutes, asked, color="#c9d6e8", label="requests, in what one pod can answer")
-    axes.step(minutes, night.wanted, where="post", color="#1d428a", linewidth=2.2, label="pods wanted")
-    axes.step(minutes, night.ready, where="post", color="#c8102e", linewidth=0.9, label="pods ready")
-    axes.set(xlabel="minutes after the first tip-off", ylim=(0, 11), xlim=(minutes[0], minutes[-1]))
-    axes.legend(frameon=False, loc="upper center", ncols=3, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
+    requests.fill_between(minutes, night.came, color="#c9d6e8", label="came")
+    requests.plot(minutes, night.answered, color="#1d428a", linewidth=1.0, label="answered")
+    requests.plot(minutes, night.refused, color="#c8102e", linewidth=1.0, label="refused")
+    requests.set(ylabel="requests a second", ylim=(0, None))
+    pods.step(minutes, night.wanted, where="post", color="#1d428a", linewidth=2.2, label="wanted")
+    pods.step(minutes, night.ready, where="post", color="#c8102e", linewidth=0.9, label="ready")
+    pods.set(ylabel="pods", ylim=(0, 13))
+    waits.plot(minutes, night.p99_ms, color="#c8102e", linewidth=1.0, label="99 of 100 answered within")
+    waits.plot(minutes, night.p50_ms, color="#1d428a", linewidth=1.0, label="half of them within")
+    waits.set(
+        ylabel="ms",
+        yscale="log",
+        ylim=(1, 20_000),
+        xlabel="minutes after the first tip-off",
+        xlim=(minutes[0], minutes[-1]),
+    )
+    for axes in (requests, pods, waits):
+        axes.legend(frameon=False, loc="upper right", ncols=3, fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
 def main() -> None:
-    """Print the figures, and draw them when asked to."""
+    """Print the tables of docs/autoscaling.md, and draw its picture when asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.autoscaling", description=__doc__)
     parser.add_argument("--plot", type=Path, help="draw the night into this PNG")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     asked = parser.parse_args()
-    rows, night = run()
-    show(rows, asked.json)
+    made = study()
+    print("\n".join([*origins(made), "", *knots(made.curve), "", *outcomes(made)]))
     if asked.plot is not None:
-        plot(night, asked.plot, Curve())
+        plot(made, asked.plot)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """How one forecaster of one worker answers, as measured: the file, and what it says of rates between the measured ones.
 
-Between two measured rates every figure is taken on the straight line between theirs. Waits bend upwards with the rate,
-so the line lies above them. Queueing is part of the measurement, whose requests come at random moments; no queue is
-carried over from one second to the next, since 64 in flight are answered within a fraction of one. Who got no answer
-counts as refused. Beyond the highest rate measured everything but the refused stays as it was there.
+Between two measured rates every figure is taken on the straight line between theirs. Up to what a worker can answer
+waits bend upwards with the rate, so the line lies above them. Queueing is part of the measurement, whose requests come
+at random moments; no queue is carried over from one second to the next, since 64 in flight are answered within a
+fraction of one. Who got no answer counts as refused. Beyond the highest rate measured everything but the refused stays
+as it was there.
 """
 
 from __future__ import annotations

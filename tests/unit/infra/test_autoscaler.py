@@ -1,22 +1,17 @@
-"""The autoscaler's algorithm, and the forecaster's numbers on a night and on whatever else may come."""
+"""The autoscaler's algorithm as Kubernetes documents it, and the numbers that the forecaster's manifest gives it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from benchmarks.autoscaling import PEAK, Curve, burst, crowd, scaler_of, serve, turns
 from benchmarks.hpa import SYNC_S, Autoscaler, Policy, Rules, Scaler
+from benchmarks.pods import IN_FLIGHT, cluster_of, scaler_of
 
 FAST = Rules((Policy("Pods", 4, 15), Policy("Percent", 100, 15)), 0.0)
 SLOW = Rules((Policy("Pods", 1, 60),), 300.0)
 FORECASTER = scaler_of()
-IN_FLIGHT = "halftime_http_requests_in_flight"
 
 
 def scaler(up: Rules = FAST, down: Rules = SLOW, target: float = 10.0) -> Scaler:
@@ -37,6 +32,13 @@ def test_the_numbers_are_read_from_the_manifest() -> None:
     assert FORECASTER.targets == {"cpu": 70.0, IN_FLIGHT: 8.0}
     assert FORECASTER.up == FAST
     assert FORECASTER.down == SLOW
+
+
+def test_what_a_pod_asks_for_and_waits_for_is_read_from_the_manifests() -> None:
+    cluster = cluster_of()
+    assert cluster.requested == 1.0
+    assert cluster.probes_s == 2 + 5
+    assert cluster.window_s == 30
 
 
 def test_a_manifest_with_another_choice_of_policies_is_refused() -> None:
@@ -85,44 +87,3 @@ def test_a_window_takes_the_most_cautious_of_its_recommendations() -> None:
     assert held[20] == 7
     late = decided(scaler(up=Rules((Policy("Pods", 4, 15),), 60.0)), [10.0, 20.0, 20.0, 20.0, 20.0, 20.0], 4)
     assert late == [4, 4, 4, 4, 8, 8]
-
-
-@given(
-    came=st.lists(st.floats(0.0, 5000.0), min_size=2, max_size=40),
-    answers_s=st.floats(50.0, 1000.0),
-    starts_s=st.floats(0.0, 120.0),
-)
-@settings(max_examples=60, deadline=None)
-def test_whatever_comes_pods_stay_in_bounds_and_never_go_back_and_forth(
-    came: list[float], answers_s: float, starts_s: float
-) -> None:
-    """Each value is half a minute of requests a second."""
-    night = serve(np.repeat(came, 30), FORECASTER, Curve(answers_s=answers_s, starts_s=starts_s))
-    wanted = night.wanted.astype(int).tolist()
-    assert min(wanted) >= FORECASTER.least
-    assert max(wanted) <= FORECASTER.most
-    moves = [(second, after - before) for second, (before, after) in enumerate(pairwise(wanted)) if after != before]
-    assert all(move >= -1 for _, move in moves), "one pod at a time"
-    for (then, first), (now, second) in pairwise(moves):
-        if second < 0:
-            assert now - then >= (FORECASTER.down.window_s if first > 0 else 60.0)
-    # Up, five minutes, down: so often at most can the direction change.
-    assert turns(night) <= 1 + 2 * len(wanted) / FORECASTER.down.window_s
-
-
-def test_ten_pods_are_ready_before_the_burst_of_a_night_is_over() -> None:
-    curve = Curve()
-    came = crowd(PEAK * curve.answers_s)
-    night = serve(came, FORECASTER, curve)
-    begins, ends = burst(came, above=FORECASTER.least * curve.answers_s)
-    assert night.ready[begins] == FORECASTER.least
-    assert night.ready[begins:ends].max() == FORECASTER.most == 10
-    # Without a crowd nothing moves, and after one all is as before.
-    assert night.wanted[0] == night.wanted[-1] == FORECASTER.least
-
-
-def test_processor_time_alone_does_not_tell_how_many_wait() -> None:
-    curve = Curve()
-    came = crowd(PEAK * curve.answers_s)
-    alone = Scaler(2, 10, {"cpu": 70.0}, FORECASTER.up, FORECASTER.down)
-    assert serve(came, alone, curve).refused.sum() > serve(came, FORECASTER, curve).refused.sum()
