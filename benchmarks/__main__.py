@@ -13,14 +13,14 @@ from benchmarks.table import Row, show
 from services.settings import ROOT
 
 SHORT = ("forecast", "growth", "season", "service", "predict", "trace", "shared")
-LONG = ("training",)
+LONG = ("training", "board")
 
 
 def main() -> None:
     """Run the benchmarks asked for and print one table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
-    parser.add_argument("--long", action="store_true", help="training and the backtest too: a quarter of an hour")
+    parser.add_argument("--long", action="store_true", help="training, backtest and a full board too: 20 minutes")
     parser.add_argument("--only", nargs="+", choices=[*SHORT, *LONG], help="these and no others")
     asked = parser.parse_args()
     assert Path.cwd() == ROOT, f"run from {ROOT}"
