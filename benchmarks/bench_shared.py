@@ -1,5 +1,5 @@
 """What one poll of a full evening costs the predictors that share the stream: the time from the first state in it until
-every one is acknowledged.
+the last forecast is in the database.
 
 Fifteen games at once, the most the league can have, and in every poll each has a new state that calls for a forecast:
 the worst a poll can be. Predictors, PostgreSQL, Redis and a forecaster with two workers are processes on one machine.
@@ -17,20 +17,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from redis import Redis
+from sqlalchemy import Engine, text
 
 from benchmarks.table import Row, say
 from benchmarks.timing import Floats, Ratio
 from models.game import Play, Snapshot, Status
+from services.database import make_engine
 from services.settings import ROOT
 from services.ticks import Tick, TickStream
 from tests.support.running_forecaster import running_forecaster, small_bundle
 from tests.support.servers import die_with_parent, end, free_port, running_postgres, running_redis, temporary_folder
 from tests.support.small_model import TEAMS
-from tests.support.waiting import drained, until
+from tests.support.waiting import until
 
 GAMES, MINUTES, REPETITIONS, CREWS = 15, 22, 3, (1, 2, 3)
 POLL_MS = 5000.0
+_MADE = text("SELECT count(*) FROM forecasts WHERE game_id = ANY(:games) AND minute = :minute")
 GROUP = f"a poll of {GAMES} games, a forecast each"
 
 
@@ -47,12 +49,13 @@ def run() -> list[Row]:
             "DATABASE_URL": database, "REDIS_URL": redis_url, "HALFTIME_FORECASTER_BASE_URL": str(served.http.base_url),
             "HALFTIME_HOME": str(home), "HALFTIME_FEED": "replay", "PYTHONPATH": str(ROOT),
         }  # fmt: skip
-        stream, client = TickStream(redis_url), Redis.from_url(redis_url)
+        stream, engine = TickStream(redis_url), make_engine(database)
+        stack.callback(engine.dispose)
         for turn in range(REPETITIONS):
             for crew in CREWS:
                 say(f"bench_shared: {crew} at work, {turn + 1} of {REPETITIONS}")
                 with predictors(crew, stream, env, home):
-                    took[crew] += polls(stream, client, (turn * len(CREWS) + crew) * GAMES)
+                    took[crew] += polls(stream, engine, (turn * len(CREWS) + crew) * GAMES)
     values = {crew: np.array(seconds) * 1e3 for crew, seconds in took.items()}
     return [_row(crew, values) for crew in CREWS]
 
@@ -71,6 +74,7 @@ def predictors(crew: int, stream: TickStream, env: dict[str, str], home: Path) -
                 cwd=home,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - there are no other threads here
             )
             running.append(process)
@@ -83,7 +87,7 @@ def predictors(crew: int, stream: TickStream, env: dict[str, str], home: Path) -
                 end(process)
 
 
-def polls(stream: TickStream, client: Redis, first_game: int) -> list[float]:
+def polls(stream: TickStream, engine: Engine, first_game: int) -> list[float]:
     """Seconds of each poll of one evening, from minute 1 to the last before the half."""
     seconds = []
     for minute in range(1, MINUTES):
@@ -92,7 +96,7 @@ def polls(stream: TickStream, client: Redis, first_game: int) -> list[float]:
         began = time.perf_counter()
         for one in ticks:
             stream.publish(one)
-        until(lambda: drained(client), 60.0)
+        until(lambda: made(engine, ticks, minute) == GAMES, 60.0)  # noqa: B023 - asked before the next one begins
         seconds.append(time.perf_counter() - began)
     return seconds
 
@@ -104,6 +108,13 @@ def tick(number: int, minute: int, now: datetime) -> Tick:
     game_id = f"00222{number:05d}"
     snapshot = Snapshot(game_id, home, away, Status.LIVE, 1 if minute < 12 else 2, t, False, plays, now, now)
     return Tick(game_id, snapshot, now.date(), "simulated", now)
+
+
+def made(engine: Engine, ticks: list[Tick], minute: int) -> int:
+    """How many of these games have a forecast of ``minute``."""
+    values = {"games": [one.game_id for one in ticks], "minute": minute}
+    with engine.connect() as connection:
+        return int(connection.execute(_MADE, values).scalar_one())
 
 
 def _row(crew: int, values: dict[int, Floats]) -> Row:
