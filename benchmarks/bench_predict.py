@@ -43,7 +43,7 @@ app = Starlette(routes=[Route("/predict", predict, methods=["POST"])])
 
 async def load(port: int, requests: int, connections: int) -> tuple[float, list[float]]:
     """(requests a second, seconds of each request) over keep-alive connections, each one request at a time."""
-    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
     request = head.encode() + BODY
     seconds: list[float] = []
 

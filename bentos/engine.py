@@ -6,6 +6,7 @@ that way waits for the database.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import time
@@ -42,6 +43,7 @@ from services.trace_spans import Later, Value, span
 
 Fallback = Callable[[], ServedModel] | None
 
+YOUNG_OBJECTS = 50_000
 # The number goes up with the form of a prediction: an answer kept by an older release is not one of today's.
 ANSWERS = "answers-2.sqlite"
 
@@ -56,10 +58,11 @@ class Engine:
         self.spool = Spool(folder, self._insert, observe=observe_spool)
         self.answers = Answers(folder / ANSWERS)
         self.log = PredictionLog(settings.home / "logs", settings.prediction_log_days)
+        self._serving = False
         self.champion = Champion(
             load,
             refresh_s=settings.champion_poll_s,
-            on_change=observe_model,
+            on_change=self._changed,
             on_look=self._looked,
             find=find,
             fallback=fallback,
@@ -73,12 +76,26 @@ class Engine:
         )
 
     def start(self, wait_s: float = 0.0) -> None:
-        """Load the model and drain the spool, both in threads of their own; wait at most ``wait_s`` for the model."""
+        """Load the model and drain the spool, both in threads of their own; wait at most ``wait_s`` for the model.
+
+        From then on the process is taken to do nothing else: what lives in it when a model comes is never looked
+        through for garbage again.
+        """
+        self._serving = True
         forget_dead_workers()
         code_version()
         self.spool.start()
         self.champion.start(wait_s)
         self.follower.start()
+
+    def _changed(self, old: ServedModel | None, new: ServedModel) -> None:
+        """Before a model serves: show it. A collection that looks through all that stays would stop every request for a
+        tenth of a second, several times a minute when many come; so do too frequent ones of what is young."""
+        observe_model(old, new)
+        if self._serving:
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(YOUNG_OBJECTS, 10, 10)
 
     def close(self) -> None:
         """Stop; what has not been drained stays on disk for the next worker."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -20,7 +22,7 @@ from bentos.engine import Engine
 from models.forecast import BrokenForecast, Forecast, Interval
 from services.database import RowRefused
 from services.prediction_log import log_path
-from services.settings import Settings
+from services.settings import ROOT, Settings
 from services.spool import InsertRefused, SpoolError
 from services.store import Store
 from services.trace import Ids
@@ -268,3 +270,22 @@ def test_the_trace_of_a_request_is_in_its_line_of_the_log(engine: Engine, tmp_pa
     engine.predict(PredictRequest(pattern=[1.0] * 18, date=date(2026, 1, 5)), None)
     lines = log_path(tmp_path / "logs", date(2026, 1, 5)).read_text().splitlines()
     assert [json.loads(line)["trace_id"] for line in lines] == ["a" * 32, None]
+
+
+def test_a_worker_that_serves_leaves_what_stays_out_of_later_collections(settings: Settings) -> None:
+    code = (
+        "import gc\n"
+        "from bentos.engine import Engine\n"
+        "from services.settings import Settings\n"
+        "from tests.unit.bentos.test_engine import served\n"
+        f"settings = Settings(home={str(settings.home)!r}, database_url={NO_DATABASE!r}, data=None)\n"
+        "engine = Engine(settings, lambda current: current or served('1'))\n"
+        "engine.champion.refresh()\n"
+        "assert gc.get_freeze_count() == 0, 'a process that only looks is left as it is'\n"
+        "engine.close()\n"
+        "engine = Engine(settings, lambda current: current or served('1'))\n"
+        "engine.start(wait_s=20)\n"
+        "assert gc.get_freeze_count() > 10_000\n"
+        "engine.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
