@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from benchmarks.open_loop import post
 from benchmarks.table import Row, say
 from benchmarks.timing import Ratio
 from models.bundle import write_bundle
@@ -43,8 +44,7 @@ app = Starlette(routes=[Route("/predict", predict, methods=["POST"])])
 
 async def load(port: int, requests: int, connections: int) -> tuple[float, list[float]]:
     """(requests a second, seconds of each request) over keep-alive connections, each one request at a time."""
-    head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
-    request = head.encode() + BODY
+    request = post("/predict", BODY)
     seconds: list[float] = []
 
     async def connection(count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.bench_predict import load
+from benchmarks.open_loop import crowd, post
 from bentos.reproduce import reproduce
 from models.bundle import load_bundle
 from services.client import ForecasterClient, ForecasterRefused
@@ -309,6 +312,15 @@ def test_metrics_add_up_over_workers_and_labels_stay_few(forecaster: RunningFore
     assert "halftime_spool_rows" in text
     told = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("halftime_disk_"))
     assert 0 < float(told["halftime_disk_free_bytes"]) < float(told["halftime_disk_size_bytes"])
+
+
+def test_what_benchmarks_and_crowds_send_is_answered(forecaster: RunningForecaster) -> None:
+    port = forecaster.http.base_url.port
+    assert port is not None
+    rate, seconds = asyncio.run(load(port, 6, 2))
+    assert (rate > 0, len(seconds)) == (True, 6)
+    body = json.dumps({"pattern": PATTERN}).encode()
+    assert asyncio.run(crowd(port, [post("/predict", body)], 20.0, 0.5, seed=0)).count(200) == 10
 
 
 def test_workers_carry_no_training_library(forecaster: RunningForecaster) -> None:
