@@ -47,8 +47,11 @@ class Announcer:
         self._patterns: dict[str, tuple[int, ...]] = {}
         self._forecasts: set[tuple[str, int, int]] = set()
 
-    def progress(self, tick: Tick) -> None:
-        """Score, clock and the minutes completed so far, when they changed."""
+    def progress(self, tick: Tick, version: datetime) -> None:
+        """Score, clock and the minutes completed so far, when they changed.
+
+        ``version`` is the poll of that state as the store has it: never earlier than that of the state before.
+        """
         snapshot = tick.snapshot
         home, away = snapshot.score
         told = (tick.status_text, snapshot.status, snapshot.period, snapshot.t, home, away)
@@ -70,13 +73,13 @@ class Announcer:
                     "elapsed_s": snapshot.t,
                     "source": tick.source,
                 },
-                of=tick.polled_at,
+                of=version,
             )
         so_far = margins(snapshot)
         if so_far and self._patterns.get(tick.game_id) != so_far:
             self._patterns[tick.game_id] = so_far
             data = {"minute": completed_minutes(snapshot), "margins": list(so_far)}
-            self._publish("pattern", tick.game_id, data, of=tick.polled_at)
+            self._publish("pattern", tick.game_id, data, of=version)
 
     def forget(self, game_id: str) -> None:
         """Another process has told of this game meanwhile: what this one told last may not be what stands."""
@@ -106,8 +109,8 @@ class Announcer:
     def settlement(self, tick: Tick, seen: Seen) -> None:
         """The halftime outcome and how the forecast did."""
         self._metrics.settled(seen.settled)
-        recorded_at = None if seen.actual is None else seen.actual.recorded_at
-        self._publish("settlement", tick.game_id, seen.event_data(), of=recorded_at)
+        assert seen.actual is not None  # a game is settled against its outcome
+        self._publish("settlement", tick.game_id, seen.event_data(), of=seen.actual.recorded_at)
 
     def disposition(self, tick: Tick, disposition: str, reason: str) -> None:
         """A game that ended without a forecast."""

@@ -20,6 +20,26 @@ log = structlog.get_logger("backfill")
 
 BATCH = 500
 Progress = Callable[[int, int], None]
+Told = Callable[[str, float], None]
+
+
+def load_source(
+    settings: Settings, *, source: str | None = None, seasons: str | None = None, told: Told | None = None
+) -> dict[str, int]:
+    """Loads the games of ``source`` (unset: the setting's); repeating it changes nothing. Returns counts.
+
+    ``seasons`` are the archives' to load, as in "2018-2024", and no other source has any. ``told`` is called with what
+    is done and the share 0..1. Raises SettingsError, services.history.HistoryError, services.archives errors.
+    """
+    wanted = source or settings.league_source
+    if wanted == "archive":
+        return backfill_archives(settings, parse_seasons(seasons), told)
+    if seasons is not None:
+        raise SettingsError(
+            f"seasons {seasons!r}: only the source archive is loaded by seasons, and this is {wanted!r}"
+        )
+    share = told or (lambda what, share: None)
+    return backfill(settings, source=wanted, progress=lambda done, total: share(f"{done} of {total}", done / total))
 
 
 def backfill(settings: Settings, *, source: str | None = None, progress: Progress | None = None) -> dict[str, int]:
@@ -82,9 +102,7 @@ def parse_seasons(text: str | None) -> tuple[int, ...]:
     raise SettingsError(f"seasons {text!r}: name start years, as --seasons 2018-2024 or --seasons 2019,2021")
 
 
-def backfill_archives(
-    settings: Settings, seasons: tuple[int, ...], progress: Callable[[str, float], None] | None = None
-) -> dict[str, int]:
+def backfill_archives(settings: Settings, seasons: tuple[int, ...], progress: Told | None = None) -> dict[str, int]:
     """Downloads the seasons' archives (resuming, checked) and loads their games; bad games are left out and counted.
 
     ``progress`` is called with what is done and the share 0..1. Raises services.archives errors.

@@ -176,19 +176,13 @@ def backfill(
 
     Example: ./halftime backfill --source archive --seasons 2018-2024
     """
-    from flows.backfill import backfill as load
-    from flows.backfill import backfill_archives, parse_seasons
+    from flows.backfill import load_source
     from flows.show import ProgressWatcher
 
     settings = _settings()
     with ProgressWatcher() as watcher:
         watcher.stage("loading history")
-        if source == "archive":
-            counts = backfill_archives(settings, parse_seasons(seasons), watcher.share)
-        else:
-            counts = load(
-                settings, source=source, progress=lambda done, total: watcher.share(f"{done} of {total}", done / total)
-            )
+        counts = load_source(settings, source=source, seasons=seasons, told=watcher.share)
     _print_json(counts) if as_json else typer.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
 
 

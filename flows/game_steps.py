@@ -58,7 +58,8 @@ class GameSteps:
         Raises StoreError.
         """
         snapshot = tick.snapshot
-        self._announce.progress(tick)
+        assert game.head is not None  # what is acted upon was stored before
+        self._announce.progress(tick, game.head.polled_at)
         try:
             if snapshot.status is Status.POSTPONED:
                 self._decide(game, tick, "void", "postponed")
@@ -166,7 +167,7 @@ class GameSteps:
 
     def _at_half(self, game: GameState, tick: Tick) -> None:
         if game.disposition is None:
-            why = "no snapshot was handled between 6:00 left in Q2 and the half"
+            why = "no forecast was made between 6:00 left in Q2 and the half"
             why = f"no forecast before the half: {game.trouble}" if game.trouble else why
             self._decide(game, tick, "missed", why[:LONGEST_REASON])
         result = outcome(tick.snapshot)
@@ -174,16 +175,16 @@ class GameSteps:
             return
         seen = settle_game(self._store, tick.snapshot, _tick_id(game))
         game.outcome = result
-        if seen.new:
-            self.counts.settlements += seen.settled
-            self._announce.settlement(tick, seen)
+        # Also when somebody else recorded it: who did may have died before telling.
+        self.counts.settlements += seen.settled
+        self._announce.settlement(tick, seen)
 
     def _decide(self, game: GameState, tick: Tick, disposition: str, reason: str) -> None:
         if game.disposition is not None:
             return
         kept = self._store.record_disposition(tick.game_id, disposition, reason)
-        game.disposition = kept
-        if kept == disposition:
+        game.disposition = kept.disposition
+        if kept.new:
             self.counts.missed += disposition == "missed"
             self.counts.void += disposition == "void"
             self._announce.disposition(tick, disposition, reason)

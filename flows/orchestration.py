@@ -64,11 +64,12 @@ def settle_games() -> dict[str, int]:
 
 
 @flow(name="backfill-history")
-def backfill_history(source: str | None = None) -> dict[str, int]:
-    """Loads the games of ``source`` (unset: the setting's) into the table games."""
-    from flows.backfill import backfill
+def backfill_history(source: str | None = None, seasons: str | None = None) -> dict[str, int]:
+    """Loads the games of ``source`` (unset: the setting's) into the table games; of archives the ``seasons`` named, by
+    start year, as 2018-2024."""
+    from flows.backfill import load_source
 
-    figures = backfill(get_settings(), source=source)
+    figures = load_source(get_settings(), source=source, seasons=seasons)
     get_run_logger().info("history: %s", figures)
     return figures
 

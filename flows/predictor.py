@@ -33,7 +33,7 @@ from flows.presence import Presence
 from models.succession import Verdict, supersedes
 from services.loop_metrics import PredictorMetrics, served
 from services.settings import get_settings
-from services.store import DatabaseUnavailable, Overtaken, RowRefused, Store, StoredTick, StoreError
+from services.store import DatabaseUnavailable, Overtaken, RowRefused, Store, StoreError
 from services.telemetry import configure_logging
 from services.ticks import Delivery, Tick, TicksUnavailable
 from services.trace_spans import exporting, note_span
@@ -87,6 +87,7 @@ class Predictor:
         self._store, self._stream, self._announcer, self._now = store, stream, announcer, now
         self._consumer = consumer
         self._games: dict[str, GameState] = {}
+        self._troubles: dict[str, tuple[str | None, str | None, tuple[int, ...] | None]] = {}
         self._work: dict[str, Work] = {}
         self._minutes: dict[str, Tick] = {}
         self._arrived: list[Tick] = []
@@ -182,7 +183,8 @@ class Predictor:
         while self._minutes and time.monotonic() < until and not self._official_waits():
             game_id = next(iter(self._minutes))
             tick, game = self._minutes.pop(game_id), self._games.get(game_id)
-            if game is not None:
+            # A state that was left behind meanwhile is forecast no more.
+            if game is not None and game.head is not None and game.head.snapshot.digest == tick.digest:
                 self._handled(game_id, partial(self._steps.minute, game, tick))
                 self._take(0)
 
@@ -216,16 +218,19 @@ class Predictor:
         newest: Tick | None = None
         for tick in work.ticks:
             head = game.head
-            before = head and head.snapshot
-            verdict = supersedes(before, tick.snapshot, later=head is None or tick.polled_at >= head.seen_at)
+            since = None if head is None else head.polled_at
+            later = since is None or tick.polled_at > since
+            verdict = supersedes(head and head.snapshot, tick.snapshot, later=later or tick.polled_at == since)
             if verdict in (Verdict.NEW, Verdict.CORRECTION):
-                tick_id = self._store.advance(tick, after=head and head.tick_id)
-                game.head, newest = StoredTick(tick_id, tick.snapshot, tick.polled_at), tick
+                game.head, newest = self._store.advance(tick, after=head and head.tick_id), tick
                 assert tick.taken_at is not None
                 note_span("queue", tick.trace, tick.queued_at, tick.taken_at, {"game_id": game_id}, kind="consumer")
             elif verdict is Verdict.SAME:
-                # Delivered again, or still owed.
+                # Delivered again, or still owed; or a state that came back before what was between was handled, which
+                # must find that it is older.
                 newest = tick
+                if later:
+                    game.head = self._store.advance(tick, after=head and head.tick_id)
         self.counts.skipped += len(work.ticks) - 1
         if newest is None:
             return True
@@ -246,7 +251,10 @@ class Predictor:
         return game
 
     def _drop(self, game_id: str) -> None:
-        self._games.pop(game_id, None)
+        """Reads the game again when it is met next; why its forecast is owed stays known."""
+        if (gone := self._games.pop(game_id, None)) is not None:
+            self._troubles[game_id] = (gone.trouble, gone.minute_trouble, gone.refused)
+        self._minutes.pop(game_id, None)
         self._announcer.forget(game_id)
 
     def _read(self, game_id: str, tick: Tick) -> GameState:
@@ -259,6 +267,7 @@ class Predictor:
             tip_at=tick.tip_at,
         )
         game = GameState(self._store.latest_tick(game_id), self._store.disposition(game_id))
+        game.trouble, game.minute_trouble, game.refused = self._troubles.pop(game_id, (None, None, None))
         self._games[game_id] = game
         return game
 

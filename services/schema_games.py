@@ -62,6 +62,7 @@ ticks = Table(
     Column("home_score", SmallInteger, nullable=False),
     Column("away_score", SmallInteger, nullable=False),
     Column("snapshot", JSONB, nullable=False),
+    Column("polled_at", MOMENT, nullable=False),
     UniqueConstraint("game_id", "digest", name="ticks_identity_key"),
     Index("ticks_seen_at_idx", "seen_at"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, or_, select, text
@@ -58,6 +58,13 @@ _FIRST_MODEL = text(
     ORDER BY f.id LIMIT 1
     """
 )
+
+
+class Decided(NamedTuple):
+    """How a game ends, and whether the call that gives this decided it."""
+
+    disposition: str
+    new: bool
 
 
 class ForecastStore:
@@ -116,7 +123,7 @@ class ForecastStore:
                 expect_newest(connection, forecast.game_id, seen)
             if forecast.official:
                 reason = f"official forecast at minute {forecast.minute}"
-                decided: str | None = _decide(connection, forecast.game_id, FORECAST, reason)
+                decided: str | None = _decide(connection, forecast.game_id, FORECAST, reason).disposition
                 late = decided != FORECAST
             else:
                 decided, known = connection.execute(_OPEN, {"game_id": forecast.game_id}).one()
@@ -145,14 +152,14 @@ class ForecastStore:
 
     def record_missed(self, game_id: str, reason: str) -> str:
         """Record that no forecast was made in time; the disposition that stands. Raises UnknownGame."""
-        return self.record_disposition(game_id, MISSED, reason)
+        return self.record_disposition(game_id, MISSED, reason).disposition
 
     def record_void(self, game_id: str, reason: str) -> str:
         """Record that the game will have no halftime (postponed); the disposition that stands. Raises UnknownGame."""
-        return self.record_disposition(game_id, VOID, reason)
+        return self.record_disposition(game_id, VOID, reason).disposition
 
-    def record_disposition(self, game_id: str, disposition: str, reason: str) -> str:
-        """Decide a game as ``missed`` or ``void`` unless it is decided; the disposition that stands.
+    def record_disposition(self, game_id: str, disposition: str, reason: str) -> Decided:
+        """Decide a game as ``missed`` or ``void`` unless it is decided; what stands, and whether this call decided it.
 
         ``forecast`` is decided only by ``record_forecast``, with the official row. Raises RowRefused, UnknownGame.
         """
@@ -186,12 +193,12 @@ def _values(row: PredictionRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in PredictionRow.__dataclass_fields__} | {"pattern": list(row.pattern)}
 
 
-def _decide(connection: Connection, game_id: str, disposition: str, reason: str) -> str:
+def _decide(connection: Connection, game_id: str, disposition: str, reason: str) -> Decided:
     # A racing insert of the same key waits here for the other transaction, so the read below sees the winner.
     statement = insert(dispositions).values(game_id=game_id, disposition=disposition, reason=reason)
     if connection.execute(statement.on_conflict_do_nothing()).rowcount == 1:
-        return disposition
-    return str(_decided(connection, game_id))
+        return Decided(disposition, True)
+    return Decided(str(_decided(connection, game_id)), False)
 
 
 def _decided(connection: Connection, game_id: str) -> str | None:

@@ -23,32 +23,37 @@ class TickLike(Protocol):
 
 
 class StoredTick(NamedTuple):
-    """A snapshot as ``ticks`` holds it; ``seen_at`` is the first poll that showed it, aware UTC.
+    """A snapshot as ``ticks`` holds it; ``polled_at`` is the poll that made it the newest, aware UTC.
 
-    Of one game, the newest has the highest id, also when a state came back.
+    Of one game, the newest has the highest id and the latest poll, also when a state came back or a clock was set back.
     """
 
     tick_id: int
     snapshot: Snapshot
-    seen_at: datetime
+    polled_at: datetime
 
 
 # A state that comes back (a correction taken back) becomes the newest again, first seen when it was.
 _INSERT = text(
     """
-    INSERT INTO ticks (game_id, digest, event_at, seen_at, status, period, elapsed_s, home_score, away_score, snapshot)
-    VALUES (:game_id, :digest, :event_at, :seen_at, :status, :period, :elapsed_s, :home_score, :away_score,
-            CAST(:snapshot AS jsonb))
-    ON CONFLICT (game_id, digest) DO UPDATE SET id = DEFAULT, snapshot = excluded.snapshot
-    RETURNING id, (xmax = 0) AS inserted
+    INSERT INTO ticks (game_id, digest, event_at, seen_at, status, period, elapsed_s, home_score, away_score, snapshot,
+                       polled_at)
+    SELECT :game_id, :digest, :event_at, :polled_at, :status, :period, :elapsed_s, :home_score, :away_score,
+           CAST(:snapshot AS jsonb),
+           CASE WHEN max(before.polled_at) > :polled_at THEN max(before.polled_at) + interval '1 microsecond'
+                ELSE :polled_at END
+    FROM ticks before WHERE before.game_id = :game_id
+    ON CONFLICT (game_id, digest) DO UPDATE
+        SET id = DEFAULT, snapshot = excluded.snapshot, polled_at = excluded.polled_at
+    RETURNING id, polled_at, (xmax = 0) AS inserted
     """
 )
 # The text form keeps every digit, so the snapshot read back is equal to the one written.
-_LATEST = text("SELECT id, snapshot::text, seen_at FROM ticks WHERE game_id = :game_id ORDER BY id DESC LIMIT 1")
+_LATEST = text("SELECT id, snapshot::text, polled_at FROM ticks WHERE game_id = :game_id ORDER BY id DESC LIMIT 1")
 _NEWEST = text("SELECT max(id) FROM ticks WHERE game_id = :game_id")
 _UNSETTLED = text(
     """
-    SELECT DISTINCT ON (t.game_id) t.id, t.snapshot::text, t.seen_at
+    SELECT DISTINCT ON (t.game_id) t.id, t.snapshot::text, t.polled_at
     FROM ticks t LEFT JOIN standing_actuals a ON a.game_id = t.game_id
     WHERE a.state IS DISTINCT FROM 'final' AND (t.elapsed_s >= 1440 OR t.status = 'final')
     ORDER BY t.game_id, t.id DESC
@@ -69,8 +74,8 @@ class TickStore:
         with transaction(self.engine) as connection:
             return bool(connection.execute(_INSERT, _values(tick)).one().inserted)
 
-    def advance(self, tick: TickLike, *, after: int | None) -> int:
-        """Store a snapshot as the newest, if ``after`` (None: none) is the newest tick now; its tick id.
+    def advance(self, tick: TickLike, *, after: int | None) -> StoredTick:
+        """Store a snapshot as the newest, if ``after`` (None: none) is the newest tick now; what it is from now on.
 
         So what was judged against one state is stored behind that state alone, however many judge at once.
         Raises Overtaken, UnknownGame.
@@ -78,7 +83,8 @@ class TickStore:
         with transaction(self.engine) as connection:
             lock_game(connection, tick.snapshot.game_id)
             expect_newest(connection, tick.snapshot.game_id, after)
-            return int(connection.execute(_INSERT, _values(tick)).one().id)
+            made = connection.execute(_INSERT, _values(tick)).one()
+        return StoredTick(int(made.id), tick.snapshot, made.polled_at)
 
     def latest_tick(self, game_id: str) -> StoredTick | None:
         """The tick stored last, or None before the first."""
@@ -120,7 +126,7 @@ def _newest(connection: Connection, game_id: str) -> int | None:
 
 
 def _stored(row: Row[Any]) -> StoredTick:
-    return StoredTick(int(row.id), Snapshot.from_json(row.snapshot), row.seen_at)
+    return StoredTick(int(row.id), Snapshot.from_json(row.snapshot), row.polled_at)
 
 
 def _values(tick: TickLike) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def _values(tick: TickLike) -> dict[str, Any]:
         "game_id": snapshot.game_id,
         "digest": snapshot.digest,
         "event_at": snapshot.event_at,
-        "seen_at": tick.polled_at,
+        "polled_at": tick.polled_at,
         "status": snapshot.status.value,
         "period": snapshot.period,
         "elapsed_s": snapshot.t,

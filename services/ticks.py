@@ -75,17 +75,17 @@ class TickStream:
         return self._readable([(entry_id, fields, 1) for entry_id, fields in new])
 
     def claim_stale(self, consumer: str, *, min_idle_ms: int = 30_000, count: int = 100) -> list[Delivery]:
-        """Take over what other consumers were handed at least ``min_idle_ms`` ago and never acknowledged.
+        """Take over what was handed out at least ``min_idle_ms`` ago, never acknowledged and not held since.
 
-        Entries handed out too often are put to the dead letters instead. A consumer's own entries are not stale: it
-        still works on them, or waits for a server; ``hold`` tells the others so. Raises TicksUnavailable.
+        Entries handed out too often are put to the dead letters instead. A consumer's own entries are taken too: what
+        it works on it holds, and what it does not know of came in an answer that was lost. Raises TicksUnavailable.
         """
         pending = self._call(
             lambda: self._redis.xpending_range(
                 self.key, self._group, min="-", max="+", count=count, idle=min_idle_ms or None
             )
         )
-        ids = [str(entry["message_id"]) for entry in pending if entry["consumer"] != consumer]
+        ids = [str(entry["message_id"]) for entry in pending]
         if not ids:
             return []
         claimed = self._call(lambda: self._redis.xclaim(self.key, self._group, consumer, min_idle_ms, ids))

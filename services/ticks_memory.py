@@ -63,13 +63,13 @@ class MemoryTickStream:
             return self._hand_out(consumer, taken)
 
     def claim_stale(self, consumer: str, *, min_idle_ms: int = 30_000, count: int = 100) -> list[Delivery]:
-        """Take over what other consumers were handed at least ``min_idle_ms`` ago and never acknowledged."""
+        """Take over what was handed out at least ``min_idle_ms`` ago, never acknowledged and not held since."""
         with self._changed:
             now = time.monotonic()
             stale = [
                 entry_id
                 for entry_id, pending in self._pending.items()
-                if pending.consumer != consumer and (now - pending.handed_s) * 1000 >= min_idle_ms
+                if (now - pending.handed_s) * 1000 >= min_idle_ms
             ]
             return self._hand_out(consumer, stale[:count])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import text
 
 from services.store import Outcome, Overtaken, Store, UnknownGame
 from tests.integration.test_store_outcomes import Seen, snapshot
-from tests.support.rows import GAME, forecast_row, game_row, prediction_row
+from tests.support.rows import GAME, NOON, forecast_row, game_row, prediction_row
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def count(store: Store, table: str) -> int:
 
 
 def test_a_state_is_stored_behind_the_one_it_was_judged_against_alone(known: Store) -> None:
-    first = known.advance(Seen(snapshot(t=1000.0)), after=None)
-    second = known.advance(Seen(snapshot(t=1010.0)), after=first)
+    first = known.advance(Seen(snapshot(t=1000.0)), after=None).tick_id
+    second = known.advance(Seen(snapshot(t=1010.0)), after=first).tick_id
     for after in (None, first, second + 1):
         with pytest.raises(Overtaken, match=f"tick {second} is the newest now, not {after}"):
             known.advance(Seen(snapshot(t=1020.0)), after=after)
@@ -37,12 +38,24 @@ def test_a_state_is_stored_behind_the_one_it_was_judged_against_alone(known: Sto
 
 
 def test_a_state_that_comes_back_is_a_newer_tick(known: Store) -> None:
-    first = known.advance(Seen(snapshot(t=1000.0)), after=None)
-    second = known.advance(Seen(snapshot(t=1000.0, home=42)), after=first)
-    again = known.advance(Seen(snapshot(t=1000.0)), after=second)
+    first = known.advance(Seen(snapshot(t=1000.0)), after=None).tick_id
+    second = known.advance(Seen(snapshot(t=1000.0, home=42)), after=first).tick_id
+    again = known.advance(Seen(snapshot(t=1000.0)), after=second).tick_id
     assert first < second < again
     with pytest.raises(Overtaken):
         known.advance(Seen(snapshot(t=1010.0)), after=first)
+
+
+def test_a_clock_that_is_set_back_makes_no_state_older_than_the_one_before(known: Store) -> None:
+    first = known.advance(Seen(snapshot(t=1000.0)), after=None)
+    back = known.advance(Seen(snapshot(t=1010.0), NOON - timedelta(hours=1)), after=first.tick_id)
+    again = known.advance(Seen(snapshot(t=1000.0), NOON + timedelta(hours=1)), after=back.tick_id)
+    assert [one.polled_at - NOON for one in (first, back, again)] == [
+        timedelta(0),
+        timedelta(microseconds=1),
+        timedelta(hours=1),
+    ]
+    assert known.latest_tick(GAME) == again
 
 
 def test_a_state_of_an_unknown_game_is_refused_by_name(store: Store) -> None:
@@ -52,7 +65,7 @@ def test_a_state_of_an_unknown_game_is_refused_by_name(store: Store) -> None:
 
 
 def test_of_twenty_who_judged_against_the_same_state_one_stores_its_own(known: Store) -> None:
-    first = known.advance(Seen(snapshot(t=1000.0)), after=None)
+    first = known.advance(Seen(snapshot(t=1000.0)), after=None).tick_id
     barrier = Barrier(20)
 
     def advance(number: int) -> str:
@@ -69,8 +82,8 @@ def test_of_twenty_who_judged_against_the_same_state_one_stores_its_own(known: S
 
 
 def test_a_forecast_of_a_state_that_was_overtaken_leaves_nothing(known: Store) -> None:
-    first = known.advance(Seen(snapshot(t=1090.0)), after=None)
-    second = known.advance(Seen(snapshot(t=1095.0)), after=first)
+    first = known.advance(Seen(snapshot(t=1090.0)), after=None).tick_id
+    second = known.advance(Seen(snapshot(t=1095.0)), after=first).tick_id
     with pytest.raises(Overtaken):
         known.record_forecast(prediction_row(), forecast_row(), seen=first)
     assert [count(known, table) for table in ("predictions", "forecasts", "dispositions")] == [0, 0, 0]
@@ -78,8 +91,8 @@ def test_a_forecast_of_a_state_that_was_overtaken_leaves_nothing(known: Store) -
 
 
 def test_an_outcome_of_a_state_that_was_overtaken_is_not_recorded(known: Store) -> None:
-    first = known.advance(Seen(snapshot(t=1440.0)), after=None)
-    second = known.advance(Seen(snapshot(t=1440.0, home=42)), after=first)
+    first = known.advance(Seen(snapshot(t=1440.0)), after=None).tick_id
+    second = known.advance(Seen(snapshot(t=1440.0, home=42)), after=first).tick_id
     with pytest.raises(Overtaken):
         known.record_actual(GAME, 3, source="feed", seen=first)
     assert known.latest_actual(GAME) is None

@@ -187,7 +187,7 @@ def test_an_unknown_game_is_named(store: Store) -> None:
 
 @pytest.mark.parametrize("decided", ["missed", "void"])
 def test_a_game_decided_otherwise_gets_no_official_forecast(known: Store, decided: str) -> None:
-    assert known.record_disposition(GAME, decided, "no snapshot before the half") == decided
+    assert known.record_disposition(GAME, decided, "no snapshot before the half") == (decided, True)
     result = known.record_forecast(prediction_row(), forecast_row())
     assert (result.outcome, result.disposition, result.forecast_id) == (Outcome.REFUSED, decided, None)
     assert count(known, "forecasts") == 0

@@ -13,6 +13,7 @@ from flows.predictor import Predictor
 from models.game import Play, Snapshot, Status
 from services.database import RowRefused
 from services.store import Outcome, Overtaken, StandingForecast, Store, StoredTick
+from services.store_forecasts import Decided
 from services.store_rows import Actual, ActualResult
 from services.ticks import Tick
 from services.ticks_memory import MemoryTickStream
@@ -66,21 +67,26 @@ class FakeStore:
         made = [each for (game, at, _), each in self.forecasts.items() if (game, at) == (game_id, minute)]
         return max(made, key=lambda each: each.revision, default=None)
 
-    def advance(self, one: Tick, *, after: int | None) -> int:
+    def advance(self, one: Tick, *, after: int | None) -> StoredTick:
         if one.game_id in self.refuse:
             raise self.refuse[one.game_id]
         self.expect_newest(one.game_id, after)
-        self.heads[one.game_id] = StoredTick((after or 0) + 1, one.snapshot, one.polled_at)
-        return self.heads[one.game_id].tick_id
+        head = self.heads.get(one.game_id)
+        polled_at = one.polled_at
+        if head is not None and head.polled_at > polled_at:
+            polled_at = head.polled_at + timedelta(microseconds=1)
+        self.heads[one.game_id] = StoredTick((after or 0) + 1, one.snapshot, polled_at)
+        return self.heads[one.game_id]
 
     def expect_newest(self, game_id: str, tick_id: int | None) -> None:
         if tick_id != self.newest_tick_id(game_id):
             raise Overtaken(game_id)
 
-    def record_disposition(self, game_id: str, disposition: str, reason: str) -> str:
+    def record_disposition(self, game_id: str, disposition: str, reason: str) -> Decided:
         if len(reason) > 500:
             raise RowRefused("dispositions_reason_check")
-        return self.decided.setdefault(game_id, disposition)
+        new = game_id not in self.decided
+        return Decided(self.decided.setdefault(game_id, disposition), new)
 
     def record_actual(
         self, game_id: str, margin: int, home: int, away: int, *, state: str, source: str, seen: int

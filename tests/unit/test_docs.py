@@ -19,6 +19,7 @@ from bentos.answering import ServedModel, answer
 from bentos.contracts import PREDICTIONS, PredictRequest, RecordActualRequest, Request, read_request
 from bentos.edge import MAX_BODY_BYTES
 from bentos.openapi import document
+from flows import orchestration
 from flows.cli import app
 from infra import services_table
 from services.answer import ErrorBody, Prediction, Recorded
@@ -272,3 +273,13 @@ def test_every_status_and_page_of_the_api_is_described() -> None:
     shown = {name.removeprefix("GET ") for name in first_column(page("docs/forecaster-api.md"), "## Pages")}
     assert shown == {path for path, methods in described["paths"].items() if "get" in methods}
     assert f"{MAX_BODY_BYTES // 1024} KiB" in section
+
+
+def test_the_flow_runs_that_a_page_starts_are_deployments_with_these_parameters() -> None:
+    declared = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    flows = [getattr(orchestration, one["entrypoint"].rpartition(".")[2]) for one in declared]
+    deployments = {f"{flow.name}/{one['name']}": flow for flow, one in zip(flows, declared, strict=True)}
+    asked = re.findall(r"prefect deployment run (\S+)((?: --param \w+=\S+)*)", page("docs/deploy.md"))
+    assert {name for name, _ in asked} >= {"backfill-history/on-demand", "train-models/on-demand"}
+    for name, parameters in asked:
+        assert set(re.findall(r"--param (\w+)=", parameters)) <= set(deployments[name].parameters.properties), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from flows import predictor as module
 from flows.predictor import Predictor
-from models.game import Snapshot, pattern
+from models.game import Snapshot, Status, pattern
 from models.succession import Verdict, supersedes
+from services.client import ForecasterUnavailable
 from tests.support.predictor_bench import AT, GAME, OTHER, Bench, shown
 
 
@@ -141,7 +143,8 @@ def test_what_a_dead_predictor_took_is_taken_over_when_it_has_been_silent(monkey
     second.step(block_ms=0)
     assert shared.store.forecasts == {}
     monkeypatch.setattr(module, "HOLD_EVERY_S", 0.0)
-    monkeypatch.setattr(module, "SILENT_MS", 0)
+    monkeypatch.setattr(module, "SILENT_MS", 1)
+    time.sleep(0.01)
     second.step(block_ms=0)
     assert list(shared.store.forecasts) == [(GAME, 18, 0)]
     assert shared.stream.backlog() == 0
@@ -168,6 +171,85 @@ def test_a_predictor_knows_who_else_is_at_work() -> None:
     first.step(block_ms=0)
     second.step(block_ms=0)
     assert [one.others() for one in (first, second, third)] == [["test:2"], ["test:1"], ["test:1", "test:2"]]
+
+
+def test_a_minute_left_from_a_state_that_was_overtaken_is_forecast_no_more() -> None:
+    shared = Shared()
+    first, second, _ = shared.all
+    shared.later(edited(10, t=310.0))
+    with patch.object(module, "BETWEEN_S", -1.0):
+        first.step(block_ms=0)
+    assert GAME in first._minutes
+    shared.later(edited(11, t=312.0))
+    shared.each_takes_one(first)
+    shared.later(edited(20, t=315.0, lead=1))
+    second.step(block_ms=0)
+    first.step(block_ms=0)
+    assert [(key[1:], one.pattern[-1]) for key, one in shared.store.forecasts.items()] == [((5, 0), 1.0)]
+
+
+def test_a_state_that_comes_back_before_the_one_between_is_handled_stays_the_newest() -> None:
+    shared = Shared()
+    first, second, _ = shared.all
+    shared.later(edited(10, t=1090.0))
+    first.step(block_ms=0)
+    shared.later(edited(20, t=1090.0, lead=7))
+    shared.each_takes_one(second)
+    shared.later(edited(30, t=1090.0))
+    first.step(block_ms=0)
+    second.step(block_ms=0)
+    assert shared.store.heads[GAME].snapshot == edited(30, t=1090.0)
+    assert [one.pattern[-1] for one in shared.store.forecasts.values()] == [4.0]
+
+
+def test_why_a_game_was_missed_is_known_though_predictors_took_turns() -> None:
+    shared = Shared()
+    first, second, _ = shared.all
+    shared.issuer.broken = ForecasterUnavailable("nobody answers")
+    for turn in range(4):
+        shared.later(edited(10 * turn, t=1090.0 + turn))
+        (first, second)[turn % 2].step(block_ms=0)
+    shared.later(shown(t=1440.0, ended=True, edited_at=AT + timedelta(seconds=99)))
+    first.step(block_ms=0)
+    assert shared.store.decided == {GAME: "missed"}
+    (told,) = shared.heard.of("disposition")
+    assert told.data["reason"] == "no forecast before the half: nobody answers"
+
+
+def test_an_outcome_that_another_recorded_and_did_not_tell_is_told_once() -> None:
+    shared = Shared()
+    first, second, _ = shared.all
+    shared.later(edited(10, t=1090.0))
+    first.step(block_ms=0)
+    for turn, taker in enumerate((first, second, first)):
+        shared.later(shown(t=1440.0 + turn, ended=True, edited_at=AT + timedelta(seconds=60 + turn)))
+        taker.step(block_ms=0)
+    assert len(shared.heard.of("settlement")) == 1, "FakeStore says that it was recorded before"
+
+
+def test_a_disposition_that_another_decided_is_not_told_again() -> None:
+    shared = Shared()
+    first = shared.predictor
+    shared.later(edited(10, t=700.0))
+    first.step(block_ms=0)
+    postponed = Snapshot(GAME, "DET", "CHA", Status.POSTPONED)
+    first._games[GAME].disposition = None
+    shared.store.decided[GAME] = "void"
+    shared.later(postponed)
+    first.step(block_ms=0)
+    assert shared.heard.of("disposition") == []
+    assert first.counts.void == 0
+
+
+def test_scores_go_on_when_the_pollers_clock_is_set_back() -> None:
+    shared = Shared()
+    shared.later(edited(10, t=700.0))
+    shared.predictor.step(block_ms=0)
+    shared.now -= timedelta(hours=1)
+    for turn in range(3):
+        shared.later(edited(20 + turn, t=705.0 + turn, lead=5 + turn))
+        shared.all[turn].step(block_ms=0)
+    assert [event.data["home_score"] for event in shared.heard.of("score")] == [4, 5, 6, 7]
 
 
 STATES = st.lists(st.tuples(st.integers(-40, 60), st.integers(-3, 3), st.integers(1, 9)), min_size=1, max_size=12)
@@ -219,7 +301,8 @@ def test_however_predictors_take_turns_die_and_overtake_each_other_the_newest_st
     while waiting:
         act("see", 0)
         act("step", len(waiting) % 3)
-    with patch.object(module, "SILENT_MS", 0), patch.object(module, "HOLD_EVERY_S", -1.0):
+    with patch.object(module, "SILENT_MS", 5), patch.object(module, "HOLD_EVERY_S", -1.0):
+        time.sleep(0.01)
         for who in (0, 1, 2, 0):
             act("step", who)
     assert shared.stream.backlog() == 0

@@ -239,6 +239,7 @@ MAY_DIFFER = {
         r"Ingress/\w+/spec/(tls/0/hosts/0|rules/0/host)",
         r"Ingress/\w+/metadata/annotations/cert-manager\.io/cluster-issuer",
         r"NetworkPolicy/(postgres|redis|mlflow|prefect)/spec/egress/0/to/0/ipBlock/cidr",
+        r"PersistentVolumeClaim/(backups|evidently)/spec/storageClassName",
         r"\w+/\w+/spec/template/spec/(initC|c)ontainers/\w+/image",
         r"Job/deployments/spec/template/spec/initContainers/pool/args/2",
     ),

@@ -50,7 +50,8 @@ def test_nothing_is_let_through_but_what_a_pod_says_it_needs(name: str) -> None:
     assert {workload for workload, edge in edges if edge == "forecaster"} == {"predictor", "flow-run"}
     assert {workload for workload, edge in edges if edge == "mlflow"} == {"forecaster", "flow-run"}
     reached = {key: spec for key, spec in policies.items() if "Ingress" in spec["policyTypes"] and key != "deny-all"}
-    assert set(reached) == {"forecaster", "board", "metrics", "alerts"}
+    assert set(reached) == {"forecaster", "board", "metrics", "alerts", "acme"}
+    assert not any(selects(reached["acme"]["podSelector"], labels(made)) for made in workloads(name).values())
     for key, spec in reached.items():
         asked = {one["port"] for rule in spec["ingress"] for one in rule["ports"]}
         for workload in PORTS:
