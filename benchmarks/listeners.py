@@ -1,7 +1,7 @@
 """Many WebSocket clients of one board that cost the machine little: they count messages and note when each came.
 
-They speak as much of RFC 6455 as listening takes: the handshake, frames of a server, pongs. What a message says is not
-read but for its first letters: a board's messages come in their order, so the n-th is the n-th that was published.
+What a message says is not read but for its first letters: a board's messages come in their order, so the n-th is the
+n-th that was published.
 """
 
 from __future__ import annotations
@@ -10,38 +10,37 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-TEXT, CLOSE, PING = 1, 8, 9
-PONG, CLOSED = 0x8A, 0x88
-# A client must mask what it sends; zeros leave it as it is.
-MASK = bytes(4)
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.uri import parse_uri
+
 HEARTBEAT = b'{"type": "heartbeat"'
-HANDSHAKE = (
-    b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: aGFsZnRpbWUgbGlzdGVucw==\r\n\r\n"
-)
 
 
 @dataclass(eq=False)
 class Listener(asyncio.Protocol):
-    """One client. ``greeted`` is set with the board's first message, ``came_at`` has the wall time of each later one,
-    ``heard`` is set once they are ``wanted``; ``closed`` is the code of a close frame, 0 when the line ended without
-    one, None while it is open. Both events are set when it ends, too."""
+    """One client of the board at ``url``. ``greeted`` is set with the board's first message, ``came_at`` has the wall
+    time of each later one, ``heard`` is set once they are ``wanted``; ``closed`` is the code of a close frame, 0 when
+    the line ended without one, None while it is open. Both events are set when it ends, too."""
 
+    url: str
     wanted: int = 0
     greeted: asyncio.Event = field(default_factory=asyncio.Event)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     came_at: list[float] = field(default_factory=list)
     greeting_bytes: int = 0
     closed: int | None = None
-    _buffer: bytearray = field(default_factory=bytearray)
-    _open: bool = False
     _transport: asyncio.WriteTransport | None = None
+
+    def __post_init__(self) -> None:
+        self._speech = ClientProtocol(parse_uri(self.url), max_size=None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asks for the upgrade."""
         assert isinstance(transport, asyncio.WriteTransport)
         self._transport = transport
-        transport.write(HANDSHAKE)
+        self._speech.send_request(self._speech.connect())
+        self._answer()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The line has ended."""
@@ -51,47 +50,34 @@ class Listener(asyncio.Protocol):
         self.heard.set()
 
     def data_received(self, data: bytes) -> None:
-        """Takes every whole frame."""
-        self._buffer += data
-        if not self._open:
-            head, end, rest = self._buffer.partition(b"\r\n\r\n")
-            if not end:
-                return
-            assert head.startswith(b"HTTP/1.1 101"), bytes(head[:80])
-            self._open, self._buffer = True, rest
+        """Takes every whole message. Raises websockets' InvalidHandshake when the board gives no upgrade."""
+        self._speech.receive_data(data)
         now = time.time()
-        while (frame := self._frame()) is not None:
-            self._take(*frame, now)
+        for event in self._speech.events_received():
+            if isinstance(event, Frame):
+                self._take(event, now)
+        self._answer()
+        if self._speech.handshake_exc is not None:
+            raise self._speech.handshake_exc
 
-    def _frame(self) -> tuple[int, bytes] | None:
-        """(opcode, payload) of the next whole frame. A server neither masks nor splits messages of this size."""
-        held = self._buffer
-        if len(held) < 2:
-            return None
-        size, begin = held[1], 2
-        if size >= 126:
-            begin = 4 if size == 126 else 10
-            if len(held) < begin:
-                return None
-            size = int.from_bytes(held[2:begin], "big")
-        if len(held) < begin + size:
-            return None
-        frame = held[0] & 0x0F, bytes(held[begin : begin + size])
-        del held[: begin + size]
-        return frame
-
-    def _take(self, opcode: int, payload: bytes, now: float) -> None:
+    def _answer(self) -> None:
+        """Sends what the protocol asks for: the handshake, pongs, the end."""
         assert self._transport is not None
-        if opcode == PING:
-            self._transport.write(bytes([PONG, 0x80 | len(payload)]) + MASK + payload)
-        elif opcode == CLOSE:
-            self.closed = int.from_bytes(payload[:2], "big")
-            self._transport.write(bytes([CLOSED, 0x82]) + MASK + payload[:2])
+        for data in self._speech.data_to_send():
+            if data:
+                self._transport.write(data)
+
+    def _take(self, frame: Frame, now: float) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            assert self._transport is not None
+            assert self._speech.close_rcvd is not None
+            self.closed = self._speech.close_rcvd.code
+            self._answer()
             self._transport.close()
-        elif opcode == TEXT and not self.greeted.is_set():
-            self.greeting_bytes = len(payload)
+        elif frame.opcode is Opcode.TEXT and not self.greeted.is_set():
+            self.greeting_bytes = len(frame.data)
             self.greeted.set()
-        elif opcode == TEXT and not payload.startswith(HEARTBEAT):
+        elif frame.opcode is Opcode.TEXT and not bytes(frame.data[:32]).startswith(HEARTBEAT):
             self.came_at.append(now)
             if len(self.came_at) == self.wanted:
                 self.heard.set()
@@ -105,7 +91,8 @@ class Listener(asyncio.Protocol):
 async def join(port: int, count: int, wanted: int = 0) -> list[Listener]:
     """So many clients of a board on this machine, all coming at once; returns when each was greeted or refused.
     ``wanted`` is how many messages each is to hear afterwards."""
-    loop, listeners = asyncio.get_running_loop(), [Listener(wanted) for _ in range(count)]
+    loop, url = asyncio.get_running_loop(), f"ws://127.0.0.1:{port}/ws"
+    listeners = [Listener(url, wanted) for _ in range(count)]
     await asyncio.gather(
         *(loop.create_connection(lambda one=one: one, "127.0.0.1", port) for one in listeners)  # type: ignore[misc]
     )

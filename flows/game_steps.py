@@ -19,7 +19,7 @@ from models.clock import HALFTIME_MINUTE, OFFICIAL_MINUTE
 from models.game import HALFTIME_S, Snapshot, Status, forecast_minute, half_over, official_due, pattern
 from models.settlement import outcome
 from services.client import ForecasterError, ForecasterRefused, ForecasterUnavailable
-from services.store import Overtaken, StandingForecast, Store
+from services.store import Overtaken, StandingForecast, Store, StoredTick
 from services.ticks import Tick
 
 log = structlog.get_logger("predictor")
@@ -58,8 +58,7 @@ class GameSteps:
         Raises StoreError.
         """
         snapshot = tick.snapshot
-        assert game.head is not None  # what is acted upon was stored before
-        self._announce.progress(tick, game.head.polled_at)
+        self._announce.progress(tick, _head(game).polled_at)
         try:
             if snapshot.status is Status.POSTPONED:
                 self._decide(game, tick, "void", "postponed")
@@ -136,7 +135,7 @@ class GameSteps:
         """
         before = game.standing[minute]
         revision = 0 if before is None else before.revision + 1
-        issued = self._issuer.issue(tick, wanted, minute=minute, revision=revision, seen=_tick_id(game))
+        issued = self._issuer.issue(tick, wanted, minute=minute, revision=revision, seen=_head(game).tick_id)
         if issued is not None:
             if issued.pattern != wanted:
                 raise Overtaken(f"game {tick.game_id}: minute {minute} has a forecast from another state by now")
@@ -173,7 +172,7 @@ class GameSteps:
         result = outcome(tick.snapshot)
         if game.disposition == "void" or result == game.outcome:
             return
-        seen = settle_game(self._store, tick.snapshot, _tick_id(game))
+        seen = settle_game(self._store, tick.snapshot, _head(game).tick_id)
         game.outcome = result
         # Also when somebody else recorded it: who did may have died before telling.
         self.counts.settlements += seen.settled
@@ -190,6 +189,6 @@ class GameSteps:
             self._announce.disposition(tick, disposition, reason)
 
 
-def _tick_id(game: GameState) -> int:
+def _head(game: GameState) -> StoredTick:
     assert game.head is not None  # what is acted upon was stored before
-    return game.head.tick_id
+    return game.head

@@ -41,14 +41,8 @@ class LeaseKeeper:
         self._renewed = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
-    def renew_if_due(self) -> bool:
-        """Whether this process holds the lease; renews it after a third of its time. Blocks on the database."""
-        if self.epoch is None or time.monotonic() - self._renewed > self.ttl_s / 3:
-            self._renew()
-        return self._still_held()
-
     async def held(self) -> bool:
-        """The same for an event loop: a renewal runs beside it and never holds it up."""
+        """Whether this process holds the lease; renewed after a third of its time, beside the event loop."""
         if self.epoch is None:
             await asyncio.to_thread(self._renew)
         elif time.monotonic() - self._renewed > self.ttl_s / 3 and (self._task is None or self._task.done()):
@@ -76,8 +70,13 @@ class LeaseKeeper:
         if epoch is not None:
             self._renewed = asked
 
-    def give_back(self) -> None:
-        """Gives the lease back so that the next holder need not wait."""
+    async def release(self) -> None:
+        """Gives the lease back so that the next holder need not wait, after a renewal under way has ended."""
+        if self._task is not None:
+            await self._task
+        await asyncio.to_thread(self._give_back)
+
+    def _give_back(self) -> None:
         if self.epoch is None:
             return
         try:
@@ -85,12 +84,6 @@ class LeaseKeeper:
         except OperationalError as error:
             log.warning("lease not released: it runs out by itself", lease=self.name, error=str(error.orig))
         self.epoch = None
-
-    async def release(self) -> None:
-        """``give_back`` for an event loop, after a renewal under way has ended."""
-        if self._task is not None:
-            await self._task
-        await asyncio.to_thread(self.give_back)
 
 
 def lease_ttl_s(speed: float) -> float:

@@ -40,11 +40,10 @@ class PredictCounts:
 class GameState:
     """What is known of a game: read from PostgreSQL when first met, and again when another predictor was at it.
 
-    ``head`` is its newest stored tick.
-
-    ``standing`` holds the forecast of each minute looked for so far, None where there was none. ``minute`` is the
-    newest that was due, ``trouble`` why the official forecast is owed, ``minute_trouble`` why no other was made,
-    ``refused`` the pattern that the forecaster refuses, ``outcome`` the one that the forecasts are settled against.
+    ``head`` is its newest stored tick. ``standing`` holds the forecast of each minute looked for so far, None where
+    there was none. ``minute`` is the newest that was due, ``trouble`` why the official forecast is owed,
+    ``minute_trouble`` why no other was made, ``refused`` the pattern that the forecaster refuses, ``outcome`` the one
+    that the forecasts are settled against.
     """
 
     head: StoredTick | None

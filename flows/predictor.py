@@ -1,12 +1,13 @@
 """From snapshots to forecasts and outcomes: the consumer of the tick stream.
 
 A poll is a snapshot, so of everything waiting in the stream only the newest state of each game matters: a predictor
-that was away reads to the stream's end before it acts. Any number of predictors share the stream; each tick goes to one
-of them, and what one writes of a game is refused by the database when another has stored a newer state: it reads the
-game again and judges anew. And a forecast is made only from a snapshot so young that the
+that was away reads to the stream's end before it acts. And a forecast is made only from a snapshot so young that the
 half cannot have ended since; an older one waits for the next. Every step may be repeated: a forecast is identified by
 game, minute and revision in PostgreSQL, and an entry is acknowledged only after its effects are committed. Forecasts
 of the minutes between are no such effect: nobody owes them, and an official forecast never waits behind more than one.
+
+Any number of predictors share the stream; each tick goes to one of them. What one writes of a game is refused by the
+database when another has stored a newer state: it reads the game again and judges anew.
 """
 
 from __future__ import annotations

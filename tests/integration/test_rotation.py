@@ -1,20 +1,18 @@
 """Secrets are changed as docs/deploy.md says, on real servers, while programs that read them run: none is refused.
 
 The folder of secrets is swapped as kubelet does it, and a restart is as Kubernetes does it: the new process is up
-before the old one is told to end, but of the forecasters, of which one ends and comes back after the other.
+before the old one is told to end.
 """
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import httpx
 import psycopg2
 import pytest
 import redis
@@ -24,10 +22,8 @@ from infra.postgres import new_password
 from services import migrate
 from services.settings import DRIVER, ROOT
 from services.store import Store
-from tests.support.balanced import Replica
 from tests.support.manifests import pod, workloads
 from tests.support.mounted_secrets import Program, Secrets, program
-from tests.support.running_forecaster import RunningForecaster, running_forecaster, small_bundle
 from tests.support.servers import PostgresServer, running_redis
 from tests.support.waiting import until
 
@@ -228,85 +224,6 @@ def test_the_redis_password_is_changed_and_no_program_is_refused(
 def cut(admin: redis.Redis) -> None:
     """End every session but the administrator's: each program must log in again."""
     assert admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") >= 1
-
-
-def status(url: str, key: str) -> int:
-    """What the forecaster there says to who asks for the figures with this key; 503 when it is away."""
-    try:
-        return httpx.get(f"{url}/metrics/summary", headers={"Authorization": f"Bearer {key}"}, timeout=10).status_code
-    except httpx.TransportError:
-        return 503
-
-
-OLD, NEW = "the-old-key-0123456789abcdef", "the-new-key-0123456789abcdef"
-
-
-@contextmanager
-def asking(urls: list[str], key: Callable[[], str], answers: list[int]) -> Iterator[None]:
-    """A caller who asks for the figures all the time, each in turn and another one when it is away, as an ingress does.
-
-    The status of each request is appended; 503 when all were away.
-    """
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.wait(0.01):
-            urls.append(urls.pop(0))
-            told = (status(url, key()) for url in urls)
-            answers.append(next((one for one in told if one != 503), 503))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def test_the_api_key_is_changed_and_no_caller_is_refused(database_url: str, secrets: Secrets, tmp_path: Path) -> None:
-    bundle = small_bundle(tmp_path / "bundle")
-
-    def serve(name: str, port: int) -> AbstractContextManager[RunningForecaster]:
-        file = str(secrets.folder / "api_key")
-        return running_forecaster(
-            tmp_path / name, bundle, database_url=database_url, port=port, HALFTIME_API_KEY_FILE=file
-        )
-
-    secrets.put(api_key=OLD)
-    with ExitStack() as ends:
-        both = [Replica(partial(serve, name), lambda running: running.process) for name in ("first", "second")]
-        for one in both:
-            ends.callback(one.close)
-        theirs, answers = {"key": OLD}, list[int]()
-
-        def restart() -> None:
-            for one in both:
-                one.end()
-                one.start()
-
-        def asked_meanwhile(times: int = 20) -> None:
-            seen = len(answers)
-            until(lambda: len(answers) > seen + times)
-
-        def told(key: str) -> list[int]:
-            return [status(one.url, key) for one in both]
-
-        with asking([one.url for one in both], lambda: theirs["key"], answers):
-            asked_meanwhile()
-            secrets.put(api_key=f"{OLD}\n{NEW}")
-            assert told(NEW) == [401, 401], "a file that has changed is read at the next start"
-            restart()
-            asked_meanwhile()
-            assert (told(OLD), told(NEW)) == ([200, 200], [200, 200])
-
-            theirs["key"] = NEW
-            asked_meanwhile()
-            secrets.put(api_key=NEW)
-            restart()
-            asked_meanwhile()
-        assert set(answers) == {200}
-        assert (told(OLD), told(NEW)) == ([401, 401], [200, 200])
 
 
 @pytest.mark.parametrize("secret", ["database", "redis", "api-key"])

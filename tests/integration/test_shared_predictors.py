@@ -15,11 +15,12 @@ from flows.announce import Announcer
 from flows.issue import ForecastIssuer
 from flows.predictor import Predictor
 from models.game import margins
+from monitoring.streams import read_streams
 from services.broadcast import FIRST_ID, Broadcast
 from services.store import Store
 from services.ticks import TickStream
 from tests.support.live_rig import NIGHT, FakeForecaster, Rig
-from tests.support.waiting import drained, until
+from tests.support.waiting import until
 
 
 def predictors(store: Store, url: str, prefix: str) -> list[Predictor]:
@@ -47,6 +48,12 @@ def at_work(crew: Sequence[Predictor]) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join(30)
+
+
+def drained(client: Redis, prefix: str) -> bool:
+    """Whether every consumer group has taken and acknowledged all that is in its stream."""
+    groups = [group for stream in read_streams(client, prefix) for group in stream.groups]
+    return bool(groups) and all(group.pending == 0 and group.lag_s == 0 for group in groups)
 
 
 def test_three_predictors_make_each_forecast_and_settlement_once_though_one_of_them_dies(

@@ -41,46 +41,54 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_one_of_two_holds_the_lease_and_the_other_takes_over_when_it_is_given_back() -> None:
+async def held(keeper: LeaseKeeper) -> bool:
+    """What is said once the renewal that was due has ended."""
+    await keeper.held()
+    if keeper._task is not None:
+        await keeper._task
+    return await keeper.held()
+
+
+async def test_one_of_two_holds_the_lease_and_the_other_takes_over_when_it_is_given_back() -> None:
     leases = Leases()
     first, second = LeaseKeeper(leases, "poller", "a:1"), LeaseKeeper(leases, "poller", "b:2")
-    assert first.renew_if_due()
-    assert not second.renew_if_due()
-    first.give_back()
-    assert second.renew_if_due()
+    assert await held(first)
+    assert not await held(second)
+    await first.release()
+    assert await held(second)
     assert second.epoch == 2
 
 
-def test_a_lease_is_renewed_after_a_third_of_its_time_and_not_before(clock: list[float]) -> None:
+async def test_a_lease_is_renewed_after_a_third_of_its_time_and_not_before(clock: list[float]) -> None:
     leases = Leases()
     keeper = LeaseKeeper(leases, "poller", "a:1", ttl_s=9.0)
-    assert keeper.renew_if_due()
+    assert await held(keeper)
     clock[0] += 2.9
-    assert keeper.renew_if_due()
+    assert await held(keeper)
     assert leases.asked == 1
     clock[0] += 0.2
-    assert keeper.renew_if_due()
+    assert await held(keeper)
     assert leases.asked == 2
 
 
-def test_an_unreachable_database_does_not_end_the_lease_before_twice_its_time(clock: list[float]) -> None:
+async def test_an_unreachable_database_does_not_end_the_lease_before_twice_its_time(clock: list[float]) -> None:
     leases = Leases()
     keeper = LeaseKeeper(leases, "poller", "a:1", ttl_s=10.0)
-    assert keeper.renew_if_due()
+    assert await held(keeper)
     leases.down = True
     clock[0] += 19.0
-    assert keeper.renew_if_due()
+    assert await held(keeper)
     clock[0] += 2.0
-    assert not keeper.renew_if_due()
+    assert not await held(keeper)
 
 
-def test_a_holder_that_finds_the_lease_taken_stops(clock: list[float]) -> None:
+async def test_a_holder_that_finds_the_lease_taken_stops(clock: list[float]) -> None:
     leases = Leases()
     keeper = LeaseKeeper(leases, "poller", "a:1", ttl_s=10.0)
-    assert keeper.renew_if_due()
+    assert await held(keeper)
     leases.holder = "b:2"  # this process slept through its lease
     clock[0] += 60.0
-    assert not keeper.renew_if_due()
+    assert not await held(keeper)
 
 
 async def test_the_event_loop_form_holds_and_releases() -> None:

@@ -37,6 +37,11 @@ class Shared(Bench):
             self.see(snapshot)
             self.now += timedelta(seconds=0.1)
 
+    def handles(self, one: Predictor, *snapshots: Snapshot) -> None:
+        """It meets what is polled next."""
+        self.later(*snapshots)
+        one.step(block_ms=0)
+
     def each_takes_one(self, *takers: Predictor) -> None:
         """Entries are handed out one at a time."""
         with patch.object(module, "BATCH", 1):
@@ -72,12 +77,9 @@ def test_a_newer_state_handled_first_is_not_replaced_by_an_older_one() -> None:
 def test_what_another_stored_meanwhile_is_read_and_judged_anew() -> None:
     shared = Shared()
     first, second, _ = shared.all
-    shared.later(edited(10, t=1090.0))
-    first.step(block_ms=0)
-    shared.later(edited(20, t=1095.0, lead=5))
-    second.step(block_ms=0)
-    shared.later(edited(30, t=1100.0, lead=6))
-    first.step(block_ms=0)
+    shared.handles(first, edited(10, t=1090.0))
+    shared.handles(second, edited(20, t=1095.0, lead=5))
+    shared.handles(first, edited(30, t=1100.0, lead=6))
     assert [one.pattern[-1] for one in shared.store.forecasts.values()] == [4.0, 5.0, 6.0]
     assert shared.store.heads[GAME].snapshot.t == 1100.0
 
@@ -88,8 +90,7 @@ def test_a_slow_forecast_of_an_old_state_is_refused_when_the_state_has_moved_on(
 
     def meanwhile() -> None:
         shared.issuer.during = None
-        shared.later(edited(20, t=1095.0, lead=1))
-        second.step(block_ms=0)
+        shared.handles(second, edited(20, t=1095.0, lead=1))
 
     shared.later(edited(10, t=1090.0))
     shared.issuer.during = meanwhile
@@ -102,16 +103,13 @@ def test_a_slow_forecast_of_an_old_state_is_refused_when_the_state_has_moved_on(
 def test_a_forecast_that_another_wrote_from_another_state_becomes_a_revision() -> None:
     shared = Shared()
     first, second, _ = shared.all
-    shared.later(edited(10, t=1070.0))
-    first.step(block_ms=0)
+    shared.handles(first, edited(10, t=1070.0))
     assert shared.predictor._games[GAME].standing.get(18) is None
-    shared.later(edited(20, t=1090.0))
-    second.step(block_ms=0)
+    shared.handles(second, edited(20, t=1090.0))
     # As if the first had read what stands just before the second wrote it.
     first._games[GAME].head = shared.store.heads[GAME]
     first._games[GAME].standing[18] = None
-    shared.later(edited(30, t=1095.0, lead=9))
-    first.step(block_ms=0)
+    shared.handles(first, edited(30, t=1095.0, lead=9))
     assert [(key[2], one.pattern[-1]) for key, one in shared.store.forecasts.items() if key[1] == 18] == [
         (0, 4.0),
         (1, 9.0),
@@ -122,16 +120,14 @@ def test_a_score_that_comes_back_is_told_though_another_told_the_one_between() -
     shared = Shared()
     first, second, _ = shared.all
     for taker, one in ((first, edited(10, 700.0, 4)), (second, edited(20, 700.0, 6)), (first, edited(30, 700.0, 4))):
-        shared.later(one)
-        taker.step(block_ms=0)
+        shared.handles(taker, one)
     assert [event.data["home_score"] for event in shared.heard.of("score")] == [4, 6, 4]
 
 
 def test_the_same_forecast_is_told_once_whoever_meets_it() -> None:
     shared = Shared()
     for turn in range(6):
-        shared.later(edited(turn, t=1090.0 + turn))
-        shared.all[turn % 3].step(block_ms=0)
+        shared.handles(shared.all[turn % 3], edited(turn, t=1090.0 + turn))
     assert [event.data["revision"] for event in shared.heard.of("forecast")] == [0]
 
 
@@ -182,8 +178,7 @@ def test_a_minute_left_from_a_state_that_was_overtaken_is_forecast_no_more() -> 
     assert GAME in first._minutes
     shared.later(edited(11, t=312.0))
     shared.each_takes_one(first)
-    shared.later(edited(20, t=315.0, lead=1))
-    second.step(block_ms=0)
+    shared.handles(second, edited(20, t=315.0, lead=1))
     first.step(block_ms=0)
     assert [(key[1:], one.pattern[-1]) for key, one in shared.store.forecasts.items()] == [((5, 0), 1.0)]
 
@@ -191,12 +186,10 @@ def test_a_minute_left_from_a_state_that_was_overtaken_is_forecast_no_more() -> 
 def test_a_state_that_comes_back_before_the_one_between_is_handled_stays_the_newest() -> None:
     shared = Shared()
     first, second, _ = shared.all
-    shared.later(edited(10, t=1090.0))
-    first.step(block_ms=0)
+    shared.handles(first, edited(10, t=1090.0))
     shared.later(edited(20, t=1090.0, lead=7))
     shared.each_takes_one(second)
-    shared.later(edited(30, t=1090.0))
-    first.step(block_ms=0)
+    shared.handles(first, edited(30, t=1090.0))
     second.step(block_ms=0)
     assert shared.store.heads[GAME].snapshot == edited(30, t=1090.0)
     assert [one.pattern[-1] for one in shared.store.forecasts.values()] == [4.0]
@@ -209,8 +202,7 @@ def test_why_a_game_was_missed_is_known_though_predictors_took_turns() -> None:
     for turn in range(4):
         shared.later(edited(10 * turn, t=1090.0 + turn))
         (first, second)[turn % 2].step(block_ms=0)
-    shared.later(shown(t=1440.0, ended=True, edited_at=AT + timedelta(seconds=99)))
-    first.step(block_ms=0)
+    shared.handles(first, shown(t=1440.0, ended=True, edited_at=AT + timedelta(seconds=99)))
     assert shared.store.decided == {GAME: "missed"}
     (told,) = shared.heard.of("disposition")
     assert told.data["reason"] == "no forecast before the half: nobody answers"
@@ -219,36 +211,30 @@ def test_why_a_game_was_missed_is_known_though_predictors_took_turns() -> None:
 def test_an_outcome_that_another_recorded_and_did_not_tell_is_told_once() -> None:
     shared = Shared()
     first, second, _ = shared.all
-    shared.later(edited(10, t=1090.0))
-    first.step(block_ms=0)
+    shared.handles(first, edited(10, t=1090.0))
     for turn, taker in enumerate((first, second, first)):
-        shared.later(shown(t=1440.0 + turn, ended=True, edited_at=AT + timedelta(seconds=60 + turn)))
-        taker.step(block_ms=0)
+        shared.handles(taker, shown(t=1440.0 + turn, ended=True, edited_at=AT + timedelta(seconds=60 + turn)))
     assert len(shared.heard.of("settlement")) == 1, "FakeStore says that it was recorded before"
 
 
 def test_a_disposition_that_another_decided_is_not_told_again() -> None:
     shared = Shared()
     first = shared.predictor
-    shared.later(edited(10, t=700.0))
-    first.step(block_ms=0)
+    shared.handles(first, edited(10, t=700.0))
     postponed = Snapshot(GAME, "DET", "CHA", Status.POSTPONED)
     first._games[GAME].disposition = None
     shared.store.decided[GAME] = "void"
-    shared.later(postponed)
-    first.step(block_ms=0)
+    shared.handles(first, postponed)
     assert shared.heard.of("disposition") == []
     assert first.counts.void == 0
 
 
 def test_scores_go_on_when_the_pollers_clock_is_set_back() -> None:
     shared = Shared()
-    shared.later(edited(10, t=700.0))
-    shared.predictor.step(block_ms=0)
+    shared.handles(shared.predictor, edited(10, t=700.0))
     shared.now -= timedelta(hours=1)
     for turn in range(3):
-        shared.later(edited(20 + turn, t=705.0 + turn, lead=5 + turn))
-        shared.all[turn].step(block_ms=0)
+        shared.handles(shared.all[turn], edited(20 + turn, t=705.0 + turn, lead=5 + turn))
     assert [event.data["home_score"] for event in shared.heard.of("score")] == [4, 5, 6, 7]
 
 
